@@ -1,0 +1,1 @@
+"""After authentication: the IMAP server."""

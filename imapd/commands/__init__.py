@@ -1,0 +1,1 @@
+"""The commands of IMAP4rev1, one file each."""

@@ -1,0 +1,1 @@
+"""Before authentication: the login stages.  Never imports maildir."""

@@ -1,0 +1,1 @@
+"""Storage: Maildir++ folders and messages in the files of the original."""

@@ -1,0 +1,1 @@
+"""After authentication: the POP3 server."""
