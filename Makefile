@@ -1,6 +1,85 @@
-# GNU make.  `make run` and `make check` are all that a fresh clone needs.
-PYTHON := /usr/bin/python3
-.venv/ok: setup.cfg
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -q --disable-pip-version-check python-daemon pyopenssl libpass watchdog psutil hypothesis IMAPClient import-linter mypy pytest pytest-xdist ruff types-psutil types-pyOpenSSL
-	touch $@
+# GNU make.  `make run` and `make check` are all that a fresh clone needs; `make help` lists the rest.
+# The work is done by the scripts in libexec/build, each of which says at its head what it is for.
+
+prefix = /usr/lib/courier-imap
+DESTDIR ?=
+bindir = $(prefix)/bin
+sbindir = $(prefix)/sbin
+libexecdir = $(prefix)/libexec
+libdir = $(prefix)/lib
+sysconfdir = $(prefix)/etc
+datadir = $(prefix)/share
+mandir = $(prefix)/man
+localstatedir = $(prefix)/var
+piddir = /var/run
+userdb = $(sysconfdir)/userdb
+authdaemonvar = $(localstatedir)/authdaemon
+mailuser = daemon
+mailgroup = daemon
+PYTHON ?=
+PYTEST_WORKERS = 2
+export prefix DESTDIR bindir sbindir libexecdir libdir sysconfdir datadir mandir localstatedir piddir userdb \
+       authdaemonvar mailuser mailgroup PYTHON
+
+BUILD = libexec/build
+VENV = .venv/bin
+
+.PHONY: help run check style types layers test test-clients test-packages bench \
+        install install-configure uninstall clean FORCE
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 26
+	@echo "Variables: prefix DESTDIR bindir sbindir libexecdir libdir sysconfdir datadir mandir localstatedir piddir"
+	@echo "           userdb authdaemonvar mailuser mailgroup PYTHON; for run: DEMO_PORT"
+
+run: build/site/.ok ## the whole chain in the foreground, on 127.0.0.1, with a demo account
+	@MAKE="$(MAKE)" $(BUILD)/run-demo
+
+check: style types layers test ## everything that must hold: style, types, layers, tests
+
+style: .venv/ok ## ruff
+	$(VENV)/ruff check .
+
+types: .venv/ok ## mypy
+	$(VENV)/mypy
+
+layers: .venv/ok ## who may import whom
+	$(VENV)/lint-imports --config setup.cfg
+
+test: .venv/ok build/site/.ok ## all tests but the clients' figures in tests/bench
+	$(VENV)/pytest -q -n $(PYTEST_WORKERS) tests --ignore=tests/bench
+
+test-clients: .venv/ok build/site/.ok ## real clients against the installed tree
+	$(VENV)/pytest -q tests/clients
+
+test-packages: ## as root on Debian: the clients and tools that the tests use
+	@$(BUILD)/test-packages
+
+bench: .venv/ok build/site/.ok ## the figures
+	$(VENV)/pytest -q -s tests/bench
+
+install: build/site/.ok ## the installed tree, below DESTDIR if given
+	@$(BUILD)/install-tree
+
+install-configure: build/python ## configuration files from *.dist; keeps what is set already
+	@$(BUILD)/configure-tree
+
+uninstall: ## the installed tree, but not its configuration
+	@$(BUILD)/uninstall-tree
+
+clean: ## what was built here
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Looked for anew each time; the file changes only when the answer does.
+build/python: FORCE
+	@$(BUILD)/find-python $@
+
+.venv/made: build/python
+	@$(BUILD)/make-venv
+
+.venv/ok: .venv/made setup.cfg
+	@$(BUILD)/fill-venv
+
+build/site/.ok: .venv/made setup.cfg
+	@$(BUILD)/make-site
