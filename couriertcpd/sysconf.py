@@ -31,7 +31,7 @@ class BadConfiguration(Exception):
 
     def __str__(self) -> str:
         # What follows the = may be a password.
-        begin = self.text.strip().partition("=")[0][:60]
+        begin = self.text.partition("=")[0].strip()[:60]
         return f'{self.path}:{self.line}: not understood, near "{begin}": write NAME=value or NAME="value"'
 
 
