@@ -1,0 +1,445 @@
+"""One folder: what is in it, its messages' flags, new messages, and their end.
+
+Other sessions, delivery agents, the original's server and `rm` change a folder at any moment.  What holds it together:
+
+- A message is known by its base name, so one that was renamed since it was listed is found again.
+- Uids are given and recorded under the dot-lock, new ones always above all that were ever given.
+- The uid list is replaced atomically, so who only reads needs no lock: a scan takes it when something must be written.
+- What was not seen in one reading of a directory is not believed to be gone (see listing).
+- Success is told after the file and its directory are on the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from array import array
+
+from couriertcpd import environ, log
+from maildir import fs, listing, lock, names, purge, uidlist
+from maildir.atomic import Replacement
+from maildir.incoming import Incoming
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from maildir.uidlist import UidList
+
+ATTEMPTS = 100  # how often a file may be renamed under our hands in one operation; each time somebody else got on
+
+# With these a folder can still be read, with the messages that have uids already.
+_UNWRITABLE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ETIMEDOUT)
+)
+
+
+class Snapshot:
+    r"""What a folder holds at one moment; treat it as read-only.
+
+    uids (ascending), flags and names run parallel; names are file names in cur/.  fresh has the uids that this scan was
+    the first to give: they are \Recent for its caller.
+    """
+
+    __slots__ = ("flags", "fresh", "names", "uidnext", "uids", "uidvalidity")
+
+    def __init__(self, uid_list: UidList, uids: array[int], file_names: list[bytes], fresh: set[int]) -> None:
+        self.uidvalidity = uid_list.uidvalidity
+        self.uidnext = uid_list.uidnext
+        self.uids = uids
+        self.names = file_names
+        self.flags = names.flags_of_all(file_names)
+        self.fresh = fresh
+
+
+class Status:
+    """The counts that IMAP's STATUS asks for."""
+
+    __slots__ = ("messages", "recent", "uidnext", "uidvalidity", "unseen")
+
+    def __init__(self, messages: int, recent: int, uidnext: int, uidvalidity: int, unseen: int) -> None:
+        self.messages = messages
+        self.recent = recent
+        self.uidnext = uidnext
+        self.uidvalidity = uidvalidity
+        self.unseen = unseen
+
+
+class _Match:
+    """A reading of cur/ held against a uid list: the listed messages in order of uid, and what does not fit."""
+
+    __slots__ = ("names", "uids", "unlisted", "vanished")
+
+    def __init__(self, known: dict[bytes, int], by_base: dict[bytes, bytes]) -> None:
+        unlisted = dict(by_base)
+        take = unlisted.pop
+        self.uids = array("I")
+        self.names: list[bytes] = []
+        self.vanished: list[bytes] = []
+        for key, uid in known.items():
+            name = take(key, None)
+            if name is None:
+                self.vanished.append(key)
+            else:
+                self.uids.append(uid)
+                self.names.append(name)
+        self.unlisted = unlisted
+
+
+class Folder:
+    """One folder of a maildir, by the path of its directory."""
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        self._cur = path + b"/cur/"
+        self._new = path + b"/new/"
+        self._list_path = path + b"/" + uidlist.FILE
+        self._list: UidList | None = None  # the last version read
+        self._list_mark: uidlist.Signature | None = None
+        self._unwritten: UidList | None = None  # numbers given in memory by scans that may not write
+        self._expunged: set[bytes] = set()  # bases that this object unlinked: certainly gone
+        self._last: Snapshot | None = None
+        self._last_marks: tuple[object, ...] = ()
+        self._next_purge = 0.0
+        self._warned = False
+
+    # -- what is there
+
+    def scan(self, write: bool = True) -> Snapshot:
+        """Move what was delivered into cur/, give uids to what has none, and return what there is.
+
+        With write=False the uid list stays as it is: messages without a uid get one in memory, for this object alone.
+        When the list cannot be written (disk full, no permission), messages without a uid stay unseen until it can.
+        """
+        try:
+            return self._scan(write)
+        except FileNotFoundError:
+            if not self._complete_directories():
+                raise
+            return self._scan(write)
+
+    def _scan(self, write: bool) -> Snapshot:
+        self._purge()
+        marks = self._marks()
+        if marks and marks == self._last_marks and self._last is not None:
+            return self._last
+        moved = self._move_new()
+        if write and moved:
+            return self._number()
+        uid_list = self._read_list()
+        seen = self._read_cur()
+        match = _Match({} if uid_list is None else uid_list.uids, seen.by_base)
+        if uid_list is not None and not (match.unlisted or match.vanished or seen.twins or uid_list.fault):
+            snapshot = Snapshot(uid_list, match.uids, match.names, set())
+            if marks:
+                self._last, self._last_marks = Snapshot(uid_list, match.uids, match.names, set()), marks
+            return snapshot
+        return self._number() if write else self._number_in_memory(uid_list, seen)
+
+    def _marks(self) -> tuple[object, ...]:
+        """What changes when anything changes; () while a change could hide in the grain of the file times."""
+        newest = time.time_ns() - listing.SETTLED_NS
+        times = fs.stat(self._cur).st_mtime_ns, fs.stat(self._new).st_mtime_ns
+        mark = uidlist.signature(self._list_path)
+        return (*times, mark) if mark and max(*times, mark[2]) < newest else ()
+
+    def _read_list(self, fresh: bool = False) -> UidList | None:
+        """The uid list; parsed only when it is another version than last time, or when fresh."""
+        if fresh or self._list is None or uidlist.signature(self._list_path) != self._list_mark:
+            self._list, self._list_mark = uidlist.read(self._list_path)
+        return self._list
+
+    def _read_cur(self) -> listing.Listing:
+        return listing.read(self._cur)
+
+    def _move_new(self) -> bool:
+        """Move new messages into cur/; True when there were any.  Who may not, leaves them where they are."""
+        arrived = [name for name in fs.listdir(self._new) if name[:1] != b"."]
+        for name in arrived:
+            try:
+                fs.rename(self._new + name, self._cur + (name if b":" in name else name + b":2,"))
+            except FileNotFoundError:
+                continue  # another session was faster
+            except OSError as error:
+                if error.errno not in _UNWRITABLE:
+                    raise
+                self._warn(error)
+                return False
+        return bool(arrived)
+
+    def _number(self) -> Snapshot:
+        """Bring the uid list up to date under the lock."""
+        try:
+            with lock.held(self.path):
+                return self._number_locked()
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            self._warn(error)
+        uid_list = self._read_list(fresh=True)
+        seen = self._read_cur()
+        if uid_list is None:  # nothing can contradict numbers of a uidvalidity that nobody has been told
+            return self._number_in_memory(None, seen)
+        match = _Match(uid_list.uids, self._with_missed(uid_list.uids, seen))
+        return Snapshot(uid_list, match.uids, match.names, set())
+
+    def _number_locked(self) -> Snapshot:
+        uid_list = self._read_list(fresh=True)
+        seen = self._read_cur()
+        for pair in seen.twins:
+            self._part_twins(pair)
+        if seen.twins:
+            seen = self._read_cur()
+        known = {} if uid_list is None else uid_list.uids
+        by_base = self._with_missed(known, seen)
+        match = _Match(known, by_base)
+        if uid_list is not None and not (match.unlisted or match.vanished or uid_list.fault):
+            return Snapshot(uid_list, match.uids, match.names, set())
+        arrived = sorted(match.unlisted, key=names.sort_key)
+
+        def bring_up_to_date(latest: UidList) -> list[int]:
+            for key in match.vanished:
+                latest.uids.pop(key, None)
+            return latest.number(arrived)
+
+        written, fresh = self._rewrite_list(uid_list, bring_up_to_date)
+        self._expunged.clear()
+        final = _Match(written.uids, by_base)
+        return Snapshot(written, final.uids, final.names, set(fresh))
+
+    def _with_missed(self, known: dict[bytes, int], seen: listing.Listing) -> dict[bytes, bytes]:
+        """The reading, with the listed messages that it missed because they were being renamed."""
+        if not seen.settled:
+            missing = known.keys() - seen.by_base.keys() - self._expunged
+            if missing:
+                seen.by_base.update(listing.find(self._cur, missing))
+        return seen.by_base
+
+    def _number_in_memory(self, uid_list: UidList | None, seen: listing.Listing) -> Snapshot:
+        """Numbers for a caller that may not write: as a writer would give them, kept for this object's next scan."""
+        own = self._unwritten
+        if own is None or (uid_list is not None and uid_list.uidvalidity != own.uidvalidity):
+            own = uid_list.copy() if uid_list else uidlist.UidList(uidlist.first_uidvalidity(int(time.time())))
+        known = {} if uid_list is None else uid_list.uids
+        by_base = self._with_missed(known, seen)
+        taken = set(known.values())
+        ahead = {key: uid for key, uid in own.uids.items() if key not in known and uid not in taken}
+        view = uidlist.UidList(own.uidvalidity, own.uidnext, known | ahead)
+        if uid_list is not None:
+            view.uidnext = max(view.uidnext, uid_list.uidnext)
+        view.number(sorted(by_base.keys() - view.uids.keys(), key=names.sort_key))
+        view.uids = dict(sorted(view.uids.items(), key=lambda entry: entry[1]))
+        self._unwritten = view
+        match = _Match(view.uids, by_base)
+        return Snapshot(view, match.uids, match.names, {view.uids[key] for key in by_base if key not in known})
+
+    def _rewrite_list(
+        self, uid_list: UidList | None, change: Callable[[UidList], list[int]]
+    ) -> tuple[UidList, list[int]]:
+        """Write the uid list after a change; to be called under the lock.  Returns it and what change() returned."""
+        with Replacement(self.path + b"/tmp", b"imapuid") as new_version:
+            fresh = uidlist.UidList(uidlist.first_uidvalidity(new_version.mtime))
+            latest = uid_list.copy() if uid_list else fresh
+            try:
+                given = change(latest)
+            except uidlist.Exhausted:
+                log.warn(f"{log.printable(self._list_path)}: the uids are used up; all messages have new ones")
+                latest = fresh
+                given = change(latest)
+            data = latest.render()
+            if len(data) > uidlist.MAX_BYTES:
+                raise OSError(errno.EFBIG, "too many messages in one folder", self._list_path)
+            new_version.put(data)
+            new_version.replace(self._list_path, self.path)
+        if uid_list.fault if uid_list else self._list_mark:
+            uidlist.report(self._list_path, uid_list, len(latest.uids) - len(given))
+        self._list, self._list_mark = latest, uidlist.signature(self._list_path)
+        return latest, given
+
+    def _part_twins(self, pair: tuple[bytes, bytes]) -> None:
+        """Give the second of two files with one base (a restored backup, say) a base of its own."""
+        try:
+            found = fs.lstat(self._cur + pair[1])
+            name = names.unique(names.temporary(b"twin"), found.st_dev, found.st_ino, found.st_size)
+            fs.rename(self._cur + pair[1], self._cur + names.with_flags(name, names.flags_of(pair[1])))
+        except FileNotFoundError:
+            return
+        log.warn(f"{log.printable(self._cur + pair[1])}: a second file of that name; it counts as another message")
+
+    def status(self) -> Status:
+        """Count what is there; moves and writes nothing."""
+        arrived = {names.base(name) for name in fs.listdir(self._new) if name[:1] != b"."}
+        uid_list = self._read_list() or uidlist.UidList(uidlist.first_uidvalidity(int(time.time())))
+        by_base = self._with_missed(uid_list.uids, self._read_cur())
+        arrived -= by_base.keys()  # moved while this was counting
+        unlisted = len(by_base.keys() - uid_list.uids.keys()) + len(arrived - uid_list.uids.keys())
+        seen = sum(1 for bits in names.flags_of_all(by_base.values()) if bits & names.SEEN)
+        messages = len(by_base) + len(arrived)
+        return Status(messages, unlisted, uid_list.uidnext + unlisted, uid_list.uidvalidity, messages - seen)
+
+    # -- one message
+
+    def open_message(self, name: bytes) -> tuple[int, bytes]:
+        """Open a message for reading, even if it has been renamed; return the descriptor and its name now.
+
+        FileNotFoundError when it is gone.
+        """
+        follow = environ.enabled("MAILDIR_SKIP_SYMLINK_CHECKS")
+        for _ in range(ATTEMPTS):
+            try:
+                return fs.open_message(self._cur + name, follow), name
+            except FileNotFoundError:
+                name = self._find(name)
+        raise self._restless(name)
+
+    def change_flags(self, name: bytes, add: int = 0, remove: int = 0, *, batch: bool = False) -> tuple[bytes, int]:
+        """Set and clear flags relative to those on disk now; return the message's name and flags after it.
+
+        FileNotFoundError when the message is gone.  The change is on the disk when this returns, or with batch after
+        the next sync_flags().
+        """
+        for _ in range(ATTEMPTS):
+            before = names.flags_of(name)
+            flags = (before | add) & ~remove
+            try:
+                if flags == before:
+                    fs.lstat(self._cur + name)
+                    target = name
+                else:
+                    target = names.with_flags(name, flags)
+                    fs.rename(self._cur + name, self._cur + target)
+            except FileNotFoundError:
+                name = self._find(name)
+                continue
+            if not batch:
+                self.sync_flags()
+            return target, flags
+        raise self._restless(name)
+
+    def sync_flags(self) -> None:
+        """Bring all flag changes so far to the disk."""
+        fs.sync_directory(self._cur)
+
+    def expunge(self, doomed: Iterable[bytes]) -> None:
+        r"""Remove messages; those that are gone already are no error.
+
+        One that was listed as \Deleted, and has lost the flag to another session meanwhile, is left.
+        """
+        pending = list(doomed)
+        for _ in range(ATTEMPTS):
+            renamed = {names.base(name): name for name in pending if not self._unlink(name)}
+            if not renamed:
+                break
+            found = listing.find(self._cur, set(renamed))
+            pending = [now for key, now in found.items() if not _reprieved(renamed[key], now)]
+        fs.sync_directory(self._cur)
+
+    def _unlink(self, name: bytes) -> bool:
+        try:
+            fs.unlink(self._cur + name)
+        except FileNotFoundError:
+            return False
+        self._expunged.add(names.base(name))
+        return True
+
+    def _find(self, name: bytes) -> bytes:
+        """The name that a renamed message has now; FileNotFoundError when it is gone."""
+        key = names.base(name)
+        found = {} if key in self._expunged else listing.find(self._cur, {key})
+        if key not in found:
+            raise FileNotFoundError(errno.ENOENT, "the message is gone", self._cur + name)
+        return found[key]
+
+    def _restless(self, name: bytes) -> OSError:
+        return OSError(errno.EAGAIN, "the message is being renamed all the time", self._cur + name)
+
+    # -- new messages
+
+    def new_message(self) -> Incoming:
+        """Begin a message in this folder."""
+        return Incoming(self.path)
+
+    def store(self, messages: list[Incoming]) -> tuple[int, list[int]]:
+        """Put committed messages into the folder, all or none; return the uidvalidity and their uids, ascending."""
+        placed: list[bytes] = []
+        try:
+            with lock.held(self.path):
+                uid_list, uids = self._store_locked(messages, placed)
+        except BaseException:
+            self._take_back(placed)
+            for message in messages:
+                message.abort()
+            raise
+        for message in messages:
+            message.forget_temporary()
+        return uid_list.uidvalidity, uids
+
+    def _store_locked(self, messages: list[Incoming], placed: list[bytes]) -> tuple[UidList, list[int]]:
+        uid_list = self._read_list(fresh=True)
+        for message in messages:
+            name = names.with_flags(message.name, message.flags)
+            fs.link(message.path, self._cur + name)
+            placed.append(name)
+        fs.sync_directory(self._cur)
+        return self._rewrite_list(uid_list, lambda latest: latest.number(message.name for message in messages))
+
+    def _take_back(self, placed: list[bytes]) -> None:
+        for name in placed:
+            try:
+                self.expunge([name])
+            except OSError as error:
+                log.err(f"{log.printable(self._cur + name)}: cannot be taken back: {error.strerror}")
+
+    def copy_from(self, source: Folder, copied: Iterable[bytes]) -> tuple[int, list[int]]:
+        """Copy messages of another folder, or of this one, with flags and dates, all or none; as store() otherwise.
+
+        FileNotFoundError when one of them is gone.
+        """
+        staged: list[Incoming] = []
+        try:
+            for name in copied:
+                fd, name_now = source.open_message(name)
+                try:
+                    message = self.new_message()
+                    staged.append(message)
+                    while block := fs.read(fd):
+                        message.write_stored(block)
+                    message.commit(names.flags_of(name_now), fs.fstat(fd).st_mtime)
+                finally:
+                    fs.close(fd)
+        except BaseException:
+            for message in staged:
+                message.abort()
+            raise
+        return self.store(staged)
+
+    # -- the directories
+
+    def _purge(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_purge:
+            self._next_purge = now + purge.INTERVAL_SECONDS
+            purge.purge(self.path + b"/tmp")
+
+    def _complete_directories(self) -> bool:
+        """Make what is missing of cur/, new/ and tmp/ (some backup programs drop empty ones); False: no maildir."""
+        parts = [self.path + b"/" + part for part in (b"cur", b"new", b"tmp")]
+        missing = [part for part in parts if not fs.is_directory(part)]
+        if not 1 <= len(missing) <= 2:
+            return False
+        for part in missing:
+            try:
+                fs.mkdir(part)
+            except FileExistsError:
+                continue
+        return True
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            where = log.printable(self.path)
+            log.warn(f"{where}: cannot be written, so new messages are not shown: {error.strerror}")
+
+
+def _reprieved(name: bytes, name_now: bytes) -> bool:
+    return bool(names.flags_of(name) & ~names.flags_of(name_now) & names.DELETED)
