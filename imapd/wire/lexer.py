@@ -66,6 +66,15 @@ class Arguments:
         """Whether nothing but blanks is left."""
         return not self.peek
 
+    @property
+    def position(self) -> int:
+        """Where the cursor is; set it to go back over what was read, but not over parentheses."""
+        return self._at
+
+    @position.setter
+    def position(self, octet: int) -> None:
+        self._at = octet
+
     def maybe_match(self, pattern: re.Pattern[bytes]) -> bytes | None:
         """Take what the pattern matches here, if it does."""
         self._skip_blanks()
@@ -150,6 +159,11 @@ class Arguments:
         if atom is None:
             raise self.malformed("a word")
         return atom
+
+    def maybe_keyword_upper(self) -> bytes | None:
+        """An atom in upper case, if one is here."""
+        atom = self.maybe_atom()
+        return None if atom is None else atom.upper()
 
     def keyword_upper(self) -> bytes:
         """An atom in upper case: the name of a command, an item, a key."""
@@ -279,9 +293,14 @@ class Arguments:
             if flag is None:
                 raise Malformed("The flags with a backslash are \\Answered \\Flagged \\Deleted \\Seen \\Draft")
             return flag
-        if len(word) > KEYWORD_OCTETS:
-            raise Malformed(f"Keyword longer than {KEYWORD_OCTETS} octets")
-        return word
+        return _short_keyword(word)
+
+    def flag_keyword(self) -> bytes:
+        """`flag-keyword = atom`: a flag without a backslash, as it was written."""
+        word = self.maybe_match(_FLAG)
+        if word is None or word[:1] == b"\\":
+            raise self.malformed("a keyword")
+        return _short_keyword(word)
 
     def flag_list(self) -> list[bytes]:
         """`flag-list = "(" [flag *(SP flag)] ")"`, or NIL for none."""
@@ -336,6 +355,12 @@ def decode_base64(text: bytes) -> bytes:
         return a2b_base64(text, strict_mode=True)
     except Base64Error:
         raise Malformed("Invalid base64") from None
+
+
+def _short_keyword(word: bytes) -> bytes:
+    if len(word) > KEYWORD_OCTETS:
+        raise Malformed(f"Keyword longer than {KEYWORD_OCTETS} octets")
+    return word
 
 
 def _is_utf8(value: bytes) -> bool:
