@@ -1,0 +1,34 @@
+"""Signals for a poll loop: each one is noted, and makes a descriptor readable."""
+
+import os
+import signal
+from types import FrameType
+
+NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Wakeup:
+    """Notes SIGTERM, SIGINT, SIGHUP and SIGCHLD; poll() `descriptor` and ask which came."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._write_end = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        os.set_blocking(self._write_end, False)
+        self._came: set[int] = set()
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+        for number in NOTED:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._came.add(number)
+
+    def came(self) -> frozenset[int]:
+        """The signals since the last call; makes the descriptor quiet."""
+        try:
+            while len(os.read(self.descriptor, 4096)) == 4096:
+                continue
+        except BlockingIOError:
+            pass  # a full pipe drops octets, which is why the handler keeps the truth
+        came = frozenset(self._came)
+        self._came -= came
+        return came
