@@ -1,0 +1,34 @@
+"""CAPABILITY (RFC 3501 section 6.1.1)."""
+
+from __future__ import annotations
+
+from couriertcpd import environ
+from imapd.feature import Command, Feature
+from imapd.wire import capability, response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from imapd.session import Session
+    from imapd.wire.lexer import Arguments
+
+
+def parse(arguments: Arguments) -> tuple[()]:
+    """Take no arguments."""
+    return ()
+
+
+def tell(session: Session) -> Generator[bytes, None, None]:
+    """Answer with the words that the configuration and what is built leave standing."""
+    tls = environ.enabled("IMAP_TLS")
+    base = capability.configured(environ.text("IMAP_CAPABILITY"), environ.text("IMAP_CAPABILITY_TLS"), tls)
+    words = capability.text(base, environ.text("IMAP_EXTENSIONS"), tls=tls, authenticated=True)
+    yield response.untagged(b"CAPABILITY", words.encode())
+
+
+FEATURE = Feature(
+    rfc="RFC 3501 section 6.1.1",
+    capabilities=("IMAP4rev1", "LITERAL+"),
+    commands=(Command(b"CAPABILITY", parse, tell, b"CAPABILITY completed"),),
+)

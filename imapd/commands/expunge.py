@@ -1,0 +1,49 @@
+"""EXPUNGE (RFC 3501 section 6.4.3) and UID EXPUNGE (RFC 4315 section 2.1)."""
+
+from __future__ import annotations
+
+from imapd import removal
+from imapd.feature import SELECTED, Command, Feature
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from imapd.session import Session
+    from imapd.wire.lexer import Arguments
+    from imapd.wire.numset import SequenceSet
+
+
+def parse(arguments: Arguments) -> tuple[()]:
+    """Take no arguments."""
+    return ()
+
+
+def expunge(session: Session) -> Generator[bytes, None, None]:
+    """Remove every message marked deleted; the row's look at the folder tells the EXPUNGEs."""
+    view = session.selected()
+    removal.remove_deleted(view, range(len(view)))
+    yield from ()
+
+
+def parse_uid(arguments: Arguments) -> tuple[SequenceSet]:
+    """Read `SP sequence-set`."""
+    return (arguments.sequence_set(),)
+
+
+def uid_expunge(session: Session, uids: SequenceSet) -> Generator[bytes, None, None]:
+    """Remove those of the named messages that are marked deleted."""
+    view = session.selected()
+    removal.remove_deleted(view, uids.indexes_of_uids(view.uids))
+    yield from ()
+
+
+FEATURE = Feature(
+    rfc="RFC 3501 section 6.4.3, RFC 4315 section 2.1",
+    commands=(
+        Command(b"EXPUNGE", parse, expunge, b"EXPUNGE completed", states=SELECTED, writes=True, refreshes=True),
+        Command(
+            b"UID EXPUNGE", parse_uid, uid_expunge, b"EXPUNGE completed", states=SELECTED, writes=True, refreshes=True
+        ),
+    ),
+)

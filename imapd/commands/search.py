@@ -1,0 +1,45 @@
+"""SEARCH and UID SEARCH (RFC 3501 sections 6.4.4 and 6.4.8)."""
+
+from __future__ import annotations
+
+from imapd import search as engine
+from imapd.feature import SELECTED, Command, Feature
+from imapd.wire import response, searchkey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from imapd.session import Session
+    from imapd.wire.lexer import Arguments
+    from imapd.wire.searchkey import Node
+
+
+def parse(arguments: Arguments) -> tuple[bytes | None, Node]:
+    """Read `[SP "CHARSET" SP astring] 1*(SP search-key)`."""
+    return searchkey.parse(arguments)
+
+
+def search(session: Session, charset: bytes | None, keys: Node) -> Generator[bytes, None, None]:
+    """Tell the sequence numbers of the messages that match."""
+    yield _line(index + 1 for index in engine.matching(session.selected(), charset, keys))
+
+
+def uid_search(session: Session, charset: bytes | None, keys: Node) -> Generator[bytes, None, None]:
+    """Tell the uids of the messages that match."""
+    view = session.selected()
+    yield _line(view.uids[index] for index in engine.matching(view, charset, keys))
+
+
+def _line(numbers: Iterator[int]) -> bytes:
+    # Whole before its first octet goes out, so that a failure half-way leaves no half line.
+    return response.untagged(b"SEARCH", *(b"%d" % number for number in numbers))
+
+
+FEATURE = Feature(
+    rfc="RFC 3501 sections 6.4.4, 6.4.8",
+    commands=(
+        Command(b"SEARCH", parse, search, b"SEARCH done.", states=SELECTED),
+        Command(b"UID SEARCH", parse, uid_search, b"SEARCH done.", states=SELECTED),
+    ),
+)

@@ -1,0 +1,108 @@
+"""The records that a feature declares itself with.
+
+Each module in commands/ and extensions/ ends in one `FEATURE`.  It states facts (in which states a command is legal,
+whether it writes, whether EXPUNGE may be told after it) and the engine draws the conclusions; so a new RFC is a new
+file and no edit to an old one.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from typing import Any
+
+    from imapd.message import Message
+    from imapd.session import Session
+    from imapd.wire.fetchatt import Item
+    from imapd.wire.lexer import Arguments
+    from maildir.folder import Status
+    from maildir.incoming import Incoming
+
+    # What a running command yields are encoded octets; what it returns replaces the text of its tagged OK.
+    Run = Callable[..., Generator[bytes, None, bytes | None]]
+    Receive = Callable[[Session, Arguments, int], Incoming | None]
+
+# States in which a command is legal (RFC 3501 section 3); what happens before authentication is the login stage's.
+AUTHENTICATED = 1
+SELECTED = 2
+ANY = AUTHENTICATED | SELECTED
+
+# What a FETCH item needs of a message beside the session's view.
+NOTHING, FILE, CONTENT = range(3)
+
+
+class Command:
+    """One command.
+
+    name       upper case; `UID x` for the UID form
+    parse      pure: the arguments as the tuple that run gets after the session; raises Malformed or Bad
+    run        a generator of encoded octets
+    done       text of the tagged OK
+    states     where it is legal
+    writes     refused when the mailbox was opened by EXAMINE
+    refreshes  afterwards the folder is looked at again and changes are told, EXPUNGE included (so never set for a
+               command whose sequence numbers must hold: FETCH, STORE, SEARCH, RFC 3501 section 7.4.1)
+    receive    where the octets of the literal just announced go: an Incoming, or None to keep them with the command
+    """
+
+    __slots__ = ("done", "name", "parse", "receive", "refreshes", "run", "states", "writes")
+
+    def __init__(
+        self, name: bytes, parse: Callable[[Arguments], tuple[Any, ...]], run: Run, done: bytes, states: int = ANY,
+        writes: bool = False, refreshes: bool = False, receive: Receive | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.parse = parse
+        self.run = run
+        self.done = done
+        self.states = states
+        self.writes = writes
+        self.refreshes = refreshes
+        self.receive = receive
+
+
+class FetchItem:
+    r"""One FETCH data item.
+
+    render       octets of `NAME value` for one message; an iterable where the value may be large
+    reads        NOTHING, the FILE (a message that is gone cannot answer it) or its CONTENT
+    sets_seen    tells whether fetching it as asked sets \Seen
+    """
+
+    __slots__ = ("name", "reads", "render", "sets_seen")
+
+    def __init__(
+        self, name: bytes, render: Callable[[Session, Message, Item], bytes | Iterable[bytes]], reads: int,
+        sets_seen: Callable[[Item], bool] | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.render = render
+        self.reads = reads
+        self.sets_seen = sets_seen
+
+
+class StatusItem:
+    """One STATUS data item: its number, from what a look at the folder told."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: bytes, value: Callable[[Status], int]) -> None:
+        self.name = name
+        self.value = value
+
+
+class Feature:
+    """What one module adds to the server."""
+
+    __slots__ = ("capabilities", "commands", "fetch_items", "rfc", "status_items")
+
+    def __init__(
+        self, rfc: str, capabilities: tuple[str, ...] = (), commands: tuple[Command, ...] = (),
+        fetch_items: tuple[FetchItem, ...] = (), status_items: tuple[StatusItem, ...] = (),
+    ) -> None:  # fmt: skip
+        self.rfc = rfc
+        self.capabilities = capabilities
+        self.commands = commands
+        self.fetch_items = fetch_items
+        self.status_items = status_items

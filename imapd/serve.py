@@ -1,0 +1,178 @@
+"""The driver: the only reads and writes of imapd.
+
+Reads the client, cuts its octets into commands, writes the answers out in pieces of 64 KiB.  Straight and blocking: one
+process serves one client, so waiting for it is right.  Nothing waits for ever: 30 minutes for a command, 60 seconds
+inside a literal or for a client that does not read its answer.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from imapd import dispatch
+from imapd.errors import Bad, No
+from imapd.wire import fragment, response
+from imapd.wire.lexer import Malformed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType
+
+    from imapd.session import Session
+    from maildir.incoming import Incoming
+
+IDLE_SECONDS = 30 * 60
+STALL_SECONDS = 60
+WRITE_OCTETS = 65536
+READ_OCTETS = 65536
+
+
+class Disconnected(Exception):
+    """The client is gone, or does not take its answer."""
+
+
+class TimedOut(Exception):
+    """No command for IDLE_SECONDS, or a literal that does not go on."""
+
+
+class Shutdown(Exception):
+    """SIGTERM, SIGHUP or SIGINT arrived."""
+
+
+class Driver:
+    """One client on a pair of descriptors; received and sent count octets for the log."""
+
+    def __init__(self, source: int = 0, sink: int = 1) -> None:
+        self.received = 0
+        self.sent = 0
+        self._source = source
+        self._sink = sink
+        self._out = bytearray()
+        self._fragmenter = fragment.Fragmenter()
+        self._incoming: Incoming | None = None
+        self._waiting = False
+        self._stop = False
+
+    def install_signals(self) -> None:
+        """Let SIGTERM, SIGHUP and SIGINT end the session between two answers."""
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGALRM, self._on_stall)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # In the middle of a change the signal waits until it is done; a client that we wait for can be left at once.
+        self._stop = True
+        if self._waiting:
+            raise Shutdown
+
+    def _on_stall(self, number: int, frame: FrameType | None) -> None:
+        raise Disconnected
+
+    def write(self, octets: bytes) -> None:
+        """Queue octets for the client."""
+        self._out += octets
+        if len(self._out) >= WRITE_OCTETS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write out what is queued; raises Disconnected."""
+        pending = memoryview(bytes(self._out))
+        self._out.clear()
+        while pending:
+            signal.alarm(STALL_SECONDS)
+            try:
+                written = os.write(self._sink, pending)
+            except OSError:
+                raise Disconnected from None
+            finally:
+                signal.alarm(0)
+            self.sent += written
+            pending = pending[written:]
+
+    def serve(self, session: Session) -> None:
+        """Serve commands until LOGOUT; raises Disconnected, TimedOut, Shutdown or Bye."""
+        while not session.logged_out:
+            event = self._next_event()
+            if isinstance(event, fragment.Command):
+                self._answer(dispatch.execute(session, event))
+            elif isinstance(event, fragment.Literal):
+                self._announce(session, event)
+            elif isinstance(event, fragment.Chunk):
+                self._receive(session, event)
+            else:
+                self._answer(dispatch.too_long(session, event.prefix))
+
+    def _next_event(self) -> fragment.Command | fragment.Literal | fragment.Chunk | fragment.TooLong:
+        while True:
+            event = self._fragmenter.next_event()
+            if event is not None:
+                return event
+            self.flush()
+            self._fragmenter.feed(self.read(STALL_SECONDS if self._fragmenter.octets_wanted else IDLE_SECONDS))
+
+    def read(self, seconds: float) -> bytes:
+        """What the client sends next; raises TimedOut after seconds, Disconnected at the end of its input."""
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        self._waiting = True
+        try:
+            if self._stop:
+                raise Shutdown
+            ready = poll.poll(seconds * 1000)
+        finally:
+            self._waiting = False
+        if not ready:
+            raise TimedOut
+        try:
+            octets = os.read(self._source, READ_OCTETS)
+        except OSError:
+            raise Disconnected from None
+        if not octets:
+            raise Disconnected
+        self.received += len(octets)
+        return octets
+
+    def _answer(self, fragments: Iterable[bytes]) -> None:
+        for octets in fragments:
+            self.write(octets)
+            if self._stop and not self._out:
+                raise Shutdown
+        # Pipelined commands are answered in one write: the loop flushes before it reads again.
+
+    def _announce(self, session: Session, literal: fragment.Literal) -> None:
+        try:
+            incoming = dispatch.receiver(session, literal)
+        except (Bad, Malformed, No, OSError) as problem:
+            literal.refuse()
+            self._answer(dispatch.refusal(session, literal.prefix, problem))
+            return
+        if incoming is None:
+            literal.accept()
+        else:
+            self._incoming = incoming
+            session.incoming.append(incoming)
+            literal.stream()
+        if literal.synchronising:
+            self.write(response.continuation())
+
+    def _receive(self, session: Session, chunk: fragment.Chunk) -> None:
+        # A full disk is told at the end of the command: the client sends its literal to the last octet anyway.
+        if session.receive_error is None and self._incoming is not None:
+            try:
+                self._incoming.write(chunk.data)
+            except OSError as error:
+                session.receive_error = error
+        if chunk.last:
+            self._incoming = None
+
+
+def bye(driver: Driver, text: str) -> None:
+    """Tell the client why the connection ends, if it still listens."""
+    try:
+        driver.write(response.untagged(b"BYE " + text.encode()))
+        driver.flush()
+    except Disconnected:
+        return

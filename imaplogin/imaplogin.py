@@ -1,0 +1,293 @@
+"""imaplogin: the IMAP stage before authentication.  See imaplogin(8).
+
+Speaks IMAP until somebody has proved who they are, then becomes that account and the next program of its command line.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+
+from authdaemond import client
+from authdaemond.sasl import registry
+from authdaemond.sasl.mechanism import Malformed as MalformedExchange
+from couriertcpd import environ, installed, log
+from couriertcpd.stage import DONE
+from imapd.wire import capability, fragment, identification, response
+from imapd.wire.lexer import Arguments, Malformed
+from imaplogin import handon, preauth
+from imaplogin.channel import Channel, Disconnected
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from authdaemond.account import Account
+    from authdaemond.sasl.mechanism import Credentials, Mechanism
+
+FAILED = 1
+MAX_VIOLATIONS = 10
+MAX_LINE_OCTETS = 16384
+MAX_LITERAL_OCTETS = 8192  # user names and passwords; as the original
+MAX_COMMAND_OCTETS = 65536
+
+BANNER = "Courier-IMAP ready. See COPYING for distribution information."
+
+
+class Bye(Exception):
+    """The connection ends; the text says why, empty when the client has been told."""
+
+    def __init__(self, text: str = "", status: int = FAILED) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+class Login:
+    """The conversation up to a successful login."""
+
+    def __init__(self, channel: Channel, peer: preauth.Peer, stages: list[str]) -> None:
+        self._channel = channel
+        self._peer = peer
+        self._stages = stages
+        self._service = preauth.service("imap")
+        self._violations = 0
+        self._fragmenter = fragment.Fragmenter(MAX_LINE_OCTETS, MAX_COMMAND_OCTETS)
+        self._commands: dict[bytes, Callable[[bytes, Arguments], None]] = {
+            b"AUTHENTICATE": self._authenticate,
+            b"CAPABILITY": self._capability,
+            b"ID": self._id,
+            b"LOGIN": self._login,
+            b"LOGOUT": self._logout,
+            b"NOOP": self._noop,
+        }
+
+    def converse(self) -> None:
+        """Answer commands until one of them ends this stage; raises Bye, Disconnected or what preauth raises."""
+        self._channel.write(response.untagged(b"OK [CAPABILITY %s] %s" % (capabilities(), BANNER.encode())))
+        while True:
+            event = self._next_event()
+            if isinstance(event, fragment.Command):
+                self._execute(event)
+            elif isinstance(event, fragment.Literal):
+                self._announced(event)
+            else:
+                self._channel.write(response.untagged(b"NO [ALERT] IMAP command too long."))
+                self._violation(b"*", "Command line too long.")
+
+    def _next_event(self) -> object:
+        while True:
+            event = self._fragmenter.next_event()
+            if event is not None:
+                return event
+            wanted = self._fragmenter.octets_wanted
+            octets = self._channel.read_octets(wanted) if wanted else self._channel.read_line()
+            self._fragmenter.feed(octets)
+
+    def _execute(self, command: fragment.Command) -> None:
+        arguments = Arguments(command.octets)
+        tag = b"*"
+        try:
+            tag = arguments.tag()
+            name = arguments.keyword_upper()
+            if name not in self._commands:
+                raise Malformed("Unknown command, or not before LOGIN.")
+            self._commands[name](tag, arguments)
+            self._violations = 0
+        except Malformed as problem:
+            self._violation(tag, str(problem))
+
+    def _announced(self, literal: fragment.Literal) -> None:
+        if literal.size > MAX_LITERAL_OCTETS:
+            literal.refuse()
+            self._channel.write(response.untagged(b"NO [ALERT] IMAP command too long."))
+            self._violation(_tag_of(literal.prefix), "Literal too large.")
+            return
+        literal.accept()
+        if literal.synchronising:
+            self._channel.write(response.continuation())
+
+    def _violation(self, tag: bytes, reason: str) -> None:
+        self._violations += 1
+        if self._violations >= MAX_VIOLATIONS:
+            log.err("TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS, " + self._peer.where)
+            raise Bye("[ALERT] Fatal error: TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS: ")
+        self._channel.write(response.tagged(tag, b"BAD", reason))
+
+    def _capability(self, tag: bytes, arguments: Arguments) -> None:
+        arguments.expect_end()
+        self._channel.write(response.untagged(b"CAPABILITY " + capabilities()))
+        self._channel.write(response.tagged(tag, b"OK", "CAPABILITY completed"))
+
+    def _noop(self, tag: bytes, arguments: Arguments) -> None:
+        arguments.expect_end()
+        self._channel.write(response.tagged(tag, b"OK", "NOOP completed"))
+
+    def _id(self, tag: bytes, arguments: Arguments) -> None:
+        fields = identification.parse(arguments)
+        arguments.expect_end()
+        log.info(f"ID, {self._peer.where}{identification.log_text(fields)}")
+        system = os.uname()
+        self._channel.write(
+            identification.render(
+                environ.number("IMAP_ID_FIELDS"), installed.VERSION, system.sysname, system.release
+            )
+        )
+        self._channel.write(response.tagged(tag, b"OK", "ID completed"))
+
+    def _logout(self, tag: bytes, arguments: Arguments) -> None:
+        arguments.expect_end()
+        self._channel.write(response.untagged(b"BYE Courier-IMAP server shutting down"))
+        self._channel.write(response.tagged(tag, b"OK", "LOGOUT completed"))
+        self._channel.flush()
+        log.info(f"LOGOUT, {self._peer.where}, rcvd={self._channel.received}, sent={self._channel.sent}")
+        raise Bye(status=DONE)
+
+    def _login(self, tag: bytes, arguments: Arguments) -> None:
+        user, password = arguments.astring(), arguments.astring()
+        arguments.expect_end()
+        if self._tls_missing(tag):
+            return
+        userid = client.with_default_domain(user)
+        data = b"%s\n%s\n" % (userid, password)
+        if b"\n" in userid or b"\n" in password:
+            raise Malformed("A user name or password cannot hold a line end.")
+        self._log_in(tag, f"user={log.printable(user)}", b"login", data)
+
+    def _authenticate(self, tag: bytes, arguments: Arguments) -> None:
+        name = arguments.keyword_upper()
+        initial = None if arguments.at_end else arguments.base64()
+        arguments.expect_end()
+        if self._tls_missing(tag):
+            return
+        mechanism = registry.find(name)
+        who = f"method={log.printable(name)}"
+        if mechanism is None:
+            self._channel.write(response.tagged(tag, b"NO", "Unsupported authentication mechanism."))
+            return
+        credentials = self._exchange(mechanism, initial)
+        self._log_in(tag, who, credentials.authtype, credentials.data)
+
+    def _exchange(self, mechanism: Mechanism, initial: bytes | None) -> Credentials:
+        """Challenges and responses (RFC 3501 section 6.2.2); raises Malformed when it is broken or given up."""
+        exchange = mechanism.exchange(initial)
+        try:
+            challenge = next(exchange)
+            while True:
+                self._channel.write(response.continuation(binascii.b2a_base64(challenge, newline=False).decode()))
+                challenge = exchange.send(self._response_line())
+        except StopIteration as end:
+            credentials: Credentials = end.value
+            return credentials
+        except MalformedExchange as problem:
+            raise Malformed(str(problem)) from None
+
+    def _response_line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self._channel.read_line()
+            if len(line) > MAX_LINE_OCTETS:
+                raise Bye("[ALERT] Fatal error: SASL response too long.")
+        line = line.rstrip(b"\r\n")
+        if line == b"*":
+            raise Malformed("Authentication aborted.")
+        try:
+            return binascii.a2b_base64(line, strict_mode=True)
+        except binascii.Error:
+            raise Malformed("Invalid base64 in the response.") from None
+
+    def _tls_missing(self, tag: bytes) -> bool:
+        if tls_required():
+            self._channel.write(response.tagged(tag, b"NO", "STARTTLS required"))
+            return True
+        return False
+
+    def _log_in(self, tag: bytes, who: str, authtype: bytes, data: bytes) -> None:
+        self._channel.flush()
+        try:
+            account = preauth.check(self._peer, who, self._service, authtype, data)
+            self._hand_on(tag, who, account)
+        except client.Rejected:
+            self._channel.write(response.tagged(tag, b"NO", "Login failed."))
+        except client.TemporaryFailure:
+            raise Bye("Temporary problem, please try again later") from None
+
+    def _hand_on(self, tag: bytes, who: str, account: Account) -> None:
+        environ.put("IMAPLOGINTAG", tag)
+        try:
+            handon.hand_on(account, self._stages, self._peer)
+        except handon.Refused:
+            preauth.failed(self._peer, who)
+            raise client.Rejected from None
+        except handon.TemporaryFailure as failure:
+            preauth.failed(self._peer, who)
+            log.err(f"authentication error: {failure}")
+            raise Bye("Temporary problem, please try again later") from None
+
+
+def _tag_of(prefix: bytes) -> bytes:
+    try:
+        return Arguments(prefix).tag()
+    except Malformed:
+        return b"*"
+
+
+def tls_required() -> bool:
+    """Whether a password may not be sent yet: IMAP_TLS_REQUIRED without IMAP_TLS."""
+    return environ.enabled("IMAP_TLS_REQUIRED") and not environ.enabled("IMAP_TLS")
+
+
+def capabilities() -> bytes:
+    """What CAPABILITY says before authentication."""
+    tls = environ.enabled("IMAP_TLS")
+    base = capability.configured(environ.text("IMAP_CAPABILITY"), environ.text("IMAP_CAPABILITY_TLS"), tls)
+    mechanisms = [name.decode() for name in registry.names()]
+    adjust = environ.text("IMAP_EXTENSIONS")
+    return capability.text(base, adjust, tls=tls, mechanisms=mechanisms, tls_required=tls_required()).encode()
+
+
+def main(argv: list[str]) -> int:
+    """Serve one client on descriptors 0 and 1 until it has logged in."""
+    channel = Channel()
+    stages = handon.next_stages(argv[1:])
+    environ.put("PROTOCOL", "IMAP")
+    peer = preauth.Peer(port="143")
+    try:
+        preauth.limit_time()
+        if stages is None:
+            raise Bye("imaplogin expected exactly two arguments.")
+        log.debug(f"Connection, {peer.where}")
+        Login(channel, peer, stages).converse()
+    except Bye as end:
+        status = end.status
+        _say_bye(channel, end.text)
+    except Disconnected:
+        status = DONE
+        _gone(peer)
+    except preauth.TimedOut:
+        status = DONE
+        _say_bye(channel, "Disconnected for inactivity.")
+        _gone(peer)
+    except preauth.Shutdown:
+        status = DONE
+        _say_bye(channel, "Courier-IMAP server shut down by signal.")
+        log.notice(f"Disconnected during shutdown by signal, {peer.where}, time={peer.seconds}{_starttls()}")
+    return status
+
+
+def _gone(peer: preauth.Peer) -> None:
+    log.debug(f"Disconnected, {peer.where}, time={peer.seconds}{_starttls()}")
+
+
+def _starttls() -> str:
+    return ", starttls=1" if environ.enabled("IMAP_TLS") else ""
+
+
+def _say_bye(channel: Channel, text: str) -> None:
+    if not text:
+        return
+    try:
+        channel.write(response.untagged(b"BYE " + text.encode()))
+        channel.flush()
+    except Disconnected:
+        return
