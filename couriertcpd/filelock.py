@@ -21,11 +21,11 @@ class Busy(Exception):
 
 
 @contextlib.contextmanager
-def exclusive(path: str, mode: int = 0o600, seconds: float = WAIT_SECONDS) -> Iterator[None]:
-    """Hold the lock file, creating it with mode (less the umask).  Raises Busy, or OSError when it cannot be opened."""
+def exclusive(path: str, mode: int = 0o600, seconds: float | None = None) -> Iterator[None]:
+    """Hold the lock file, creating it with mode (less the umask).  Raises Busy after `seconds`, OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        _wait(descriptor, path, time.monotonic() + seconds)
+        _wait(descriptor, path, time.monotonic() + (WAIT_SECONDS if seconds is None else seconds))
         yield
     finally:
         os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Command-line tools around accounts and passwords; each module is one program."""

@@ -1,0 +1,89 @@
+"""How the tools talk to people: passwords asked for without echo, output that may be cut off, complaints.
+
+A password comes from a terminal or from standard input, never from the command line, where everybody can see it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import termios
+from collections.abc import Iterable
+
+MAX_ANSWER = 8192  # octets of one line of input
+
+
+class Unanswered(Exception):
+    """No usable answer; the text, which may be empty, is for people."""
+
+
+def write(lines: Iterable[bytes]) -> None:
+    """Write to standard output; a reader who has seen enough (`| head`) is no fault.  Raises OSError."""
+    try:
+        for line in lines:
+            sys.stdout.buffer.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter would complain when it flushes what is left; that goes nowhere now.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(text: str) -> None:
+    """Write one line to standard error."""
+    print(text, file=sys.stderr)
+
+
+def interactive() -> bool:
+    """True when a person answers on standard input."""
+    return sys.stdin.isatty()
+
+
+def ask(prompt: str, echo: bool = True) -> bytes:
+    """One line of standard input without its LF; the prompt shows on standard error, and only on a terminal.
+
+    Raises Unanswered at the end of the input.
+    """
+    if not interactive():
+        return _line()
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    if echo:
+        return _line()
+    try:
+        return _without_echo()
+    finally:
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+
+
+def new_password() -> bytes:
+    """A password to be set: asked for twice on a terminal, else one line of standard input.  Raises Unanswered."""
+    password = ask("Password: ", echo=False)
+    if interactive() and ask("Reenter password: ", echo=False) != password:
+        raise Unanswered("Passwords don't match.")
+    return password
+
+
+def _line() -> bytes:
+    try:
+        line = sys.stdin.buffer.readline(MAX_ANSWER + 2)
+    except KeyboardInterrupt:
+        raise Unanswered("") from None
+    if not line:
+        raise Unanswered("")
+    answer = line.removesuffix(b"\n")
+    if len(answer) > MAX_ANSWER:
+        raise Unanswered(f"The answer is longer than {MAX_ANSWER} octets.")
+    return answer
+
+
+def _without_echo() -> bytes:
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    try:
+        termios.tcsetattr(descriptor, termios.TCSAFLUSH, silent)
+        return _line()
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
