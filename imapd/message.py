@@ -1,4 +1,4 @@
-"""One message while it is looked at: its file, its header, its structure, each read when first asked for."""
+"""One message of a view while it is looked at: its file, opened and read when first asked for."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import os
 from mmap import ACCESS_READ, mmap
 
 from imapd.feature import CONTENT, FILE
-from maildir import rfc822
+from maildir.message import Message as Content
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
     from imapd.view import View
-    from maildir.rfc822 import Header, Octets
-    from maildir.rfc2045 import Part
 
 # Larger files are mapped, so that no session holds a whole large message in memory.
 READ_OCTETS = 1 << 20
@@ -26,16 +24,14 @@ class Message:
     Everything that reads the file raises FileNotFoundError when the message is gone.
     """
 
-    __slots__ = ("_descriptor", "_header", "_octets", "_part", "_stat", "index", "view")
+    __slots__ = ("_content", "_descriptor", "_stat", "index", "view")
 
     def __init__(self, view: View, index: int) -> None:
         self.view = view
         self.index = index
         self._descriptor = -1
         self._stat: os.stat_result | None = None
-        self._octets: Octets | None = None
-        self._header: Header | None = None
-        self._part: Part | None = None
+        self._content: Content | None = None
 
     def __enter__(self) -> Message:
         return self
@@ -43,9 +39,9 @@ class Message:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(self._octets, mmap):
-            self._header = self._part = None
-            self._octets.close()
+        if self._content is not None and isinstance(self._content.octets, mmap):
+            self._content.octets.close()
+            self._content = None
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -67,7 +63,7 @@ class Message:
         if what >= FILE:
             self.open()
         if what >= CONTENT:
-            _ = self.octets
+            _ = self.content
 
     @property
     def mtime(self) -> float:
@@ -77,16 +73,15 @@ class Message:
         return self._stat.st_mtime
 
     @property
-    def octets(self) -> Octets:
-        """The message as it is on disk."""
-        if self._octets is None:
+    def content(self) -> Content:
+        """Its octets, and all that can be asked about them."""
+        if self._content is None:
             self.open()
             assert self._stat is not None  # noqa: S101
-            if self._stat.st_size > READ_OCTETS:
-                self._octets = mmap(self._descriptor, 0, access=ACCESS_READ)
-            else:
-                self._octets = self._read(self._stat.st_size)
-        return self._octets
+            size = self._stat.st_size
+            mapped = size > READ_OCTETS
+            self._content = Content(mmap(self._descriptor, 0, access=ACCESS_READ) if mapped else self._read(size))
+        return self._content
 
     def _read(self, size: int) -> bytes:
         octets = os.read(self._descriptor, size)
@@ -96,24 +91,3 @@ class Message:
                 break
             octets += more
         return octets
-
-    @property
-    def wire_size(self) -> int:
-        """The size in octets as the client gets it."""
-        return rfc822.wire_octets(self.octets, 0, len(self.octets))
-
-    @property
-    def header(self) -> Header:
-        """The scanned header."""
-        if self._header is None:
-            self._header = rfc822.scan(self.octets)
-        return self._header
-
-    @property
-    def part(self) -> Part:
-        """The MIME structure."""
-        if self._part is None:
-            from maildir import rfc2045
-
-            self._part = rfc2045.parse(self.octets)
-        return self._part

@@ -78,8 +78,8 @@ class _Compiler:
             b"RECENT": lambda: (VIEW, lambda message: message.uid in view.recent),
             b"KEYWORD": lambda keyword: (VIEW, lambda message: False),
             b"UNKEYWORD": lambda keyword: (VIEW, lambda message: True),
-            b"LARGER": lambda octets: (BODY, lambda message: message.wire_size > octets),
-            b"SMALLER": lambda octets: (BODY, lambda message: message.wire_size < octets),
+            b"LARGER": lambda octets: (BODY, lambda message: message.content.wire_octets > octets),
+            b"SMALLER": lambda octets: (BODY, lambda message: message.content.wire_octets < octets),
             b"BEFORE": lambda date: (FILE, lambda message: _arrived(message) < date),
             b"ON": lambda date: (FILE, lambda message: _arrived(message) == date),
             b"SINCE": lambda date: (FILE, lambda message: _arrived(message) >= date),
@@ -131,7 +131,7 @@ class _Compiler:
         lowered = name.lower()
 
         def test(message: Message) -> bool:
-            return any(wanted in folded(encodedword.decode(value)) for value in message.header.every(lowered))
+            return any(wanted in folded(encodedword.decode(value)) for value in message.content.header.every(lowered))
 
         return HEADER, test
 
@@ -172,7 +172,7 @@ def _arrived(message: Message) -> Date:
 
 def _sent(decide: Callable[[Date], bool]) -> Costed:
     def test(message: Message) -> bool:
-        value = message.header.first(b"date")
+        value = message.content.header.first(b"date")
         parsed = dates.parse(value) if value is not None else None
         return parsed is not None and decide((parsed.year, parsed.month, parsed.day))
 
@@ -180,9 +180,9 @@ def _sent(decide: Callable[[Date], bool]) -> Costed:
 
 
 def _texts(message: Message, with_headers: bool) -> Iterator[str]:
-    for part in message.part.walk():
+    for part in message.content.tree.walk():
         if with_headers:
             for field in part.header.fields:
                 yield encodedword.decode(part.header.raw(field))
         if part.maintype == b"text":
-            yield encodedword.decoded_text(message.octets, part)
+            yield encodedword.decoded_text(part)
