@@ -10,6 +10,7 @@ import time
 
 from couriertcpd import log
 from maildir import fs, names, purge, subscriptions, uidlist
+from maildir.uidlistfile import UidListFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Account:
         path = self.path(folder)
         if folder == INBOX:
             raise PermissionError(errno.EPERM, "INBOX cannot be deleted", path)
-        uid_list, _ = uidlist.read(path + b"/" + uidlist.FILE) if fs.is_directory(path) else (None, None)
+        uid_list = UidListFile(path).read() if fs.is_directory(path) else None
         doomed = self.root + b"/tmp/" + names.temporary() + purge.REMOVED
         fs.rename(path, doomed)
         fs.sync_directory(self.root)

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import errno
 import time
-from array import array
 
 from couriertcpd import environ, log
 from maildir import fs, listing, lock, names, purge, uidlist
-from maildir.atomic import Replacement
 from maildir.incoming import Incoming
+from maildir.snapshot import Match, Snapshot, Status
+from maildir.uidlist import UidList
+from maildir.uidlistfile import UidListFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from maildir.uidlist import UidList
+    from collections.abc import Iterable
 
 ATTEMPTS = 100  # how often a file may be renamed under our hands in one operation; each time somebody else got on
 
@@ -34,58 +33,6 @@ _UNWRITABLE = frozenset(
 )
 
 
-class Snapshot:
-    r"""What a folder holds at one moment; treat it as read-only.
-
-    uids (ascending), flags and names run parallel; names are file names in cur/.  fresh has the uids that this scan was
-    the first to give: they are \Recent for its caller.
-    """
-
-    __slots__ = ("flags", "fresh", "names", "uidnext", "uids", "uidvalidity")
-
-    def __init__(self, uid_list: UidList, uids: array[int], file_names: list[bytes], fresh: set[int]) -> None:
-        self.uidvalidity = uid_list.uidvalidity
-        self.uidnext = uid_list.uidnext
-        self.uids = uids
-        self.names = file_names
-        self.flags = names.flags_of_all(file_names)
-        self.fresh = fresh
-
-
-class Status:
-    """The counts that IMAP's STATUS asks for."""
-
-    __slots__ = ("messages", "recent", "uidnext", "uidvalidity", "unseen")
-
-    def __init__(self, messages: int, recent: int, uidnext: int, uidvalidity: int, unseen: int) -> None:
-        self.messages = messages
-        self.recent = recent
-        self.uidnext = uidnext
-        self.uidvalidity = uidvalidity
-        self.unseen = unseen
-
-
-class _Match:
-    """A reading of cur/ held against a uid list: the listed messages in order of uid, and what does not fit."""
-
-    __slots__ = ("names", "uids", "unlisted", "vanished")
-
-    def __init__(self, known: dict[bytes, int], by_base: dict[bytes, bytes]) -> None:
-        unlisted = dict(by_base)
-        take = unlisted.pop
-        self.uids = array("I")
-        self.names: list[bytes] = []
-        self.vanished: list[bytes] = []
-        for key, uid in known.items():
-            name = take(key, None)
-            if name is None:
-                self.vanished.append(key)
-            else:
-                self.uids.append(uid)
-                self.names.append(name)
-        self.unlisted = unlisted
-
-
 class Folder:
     """One folder of a maildir, by the path of its directory."""
 
@@ -93,9 +40,7 @@ class Folder:
         self.path = path
         self._cur = path + b"/cur/"
         self._new = path + b"/new/"
-        self._list_path = path + b"/" + uidlist.FILE
-        self._list: UidList | None = None  # the last version read
-        self._list_mark: uidlist.Signature | None = None
+        self._uid_list = UidListFile(path)
         self._unwritten: UidList | None = None  # numbers given in memory by scans that may not write
         self._expunged: set[bytes] = set()  # bases that this object unlinked: certainly gone
         self._last: Snapshot | None = None
@@ -126,31 +71,24 @@ class Folder:
         moved = self._move_new()
         if write and moved:
             return self._number()
-        uid_list = self._read_list()
-        seen = self._read_cur()
-        match = _Match({} if uid_list is None else uid_list.uids, seen.by_base)
-        if uid_list is not None and not (match.unlisted or match.vanished or seen.twins or uid_list.fault):
-            snapshot = Snapshot(uid_list, match.uids, match.names, set())
-            if marks:
-                self._last, self._last_marks = Snapshot(uid_list, match.uids, match.names, set()), marks
-            return snapshot
-        return self._number() if write else self._number_in_memory(uid_list, seen)
+        uid_list = self._uid_list.read()
+        seen = listing.read(self._cur)
+        if uid_list is None or uid_list.fault or seen.twins:
+            return self._number() if write else self._number_in_memory(uid_list, seen)
+        match = Match(uid_list.uids, seen.by_base)
+        if not match.exact:
+            return self._number() if write else self._number_in_memory(uid_list, seen)
+        snapshot = Snapshot(uid_list, match, set())
+        if marks:
+            self._last, self._last_marks = snapshot, marks
+        return snapshot
 
     def _marks(self) -> tuple[object, ...]:
         """What changes when anything changes; () while a change could hide in the grain of the file times."""
-        newest = time.time_ns() - listing.SETTLED_NS
+        oldest = time.time_ns() - listing.SETTLED_NS
         times = fs.stat(self._cur).st_mtime_ns, fs.stat(self._new).st_mtime_ns
-        mark = uidlist.signature(self._list_path)
-        return (*times, mark) if mark and max(*times, mark[2]) < newest else ()
-
-    def _read_list(self, fresh: bool = False) -> UidList | None:
-        """The uid list; parsed only when it is another version than last time, or when fresh."""
-        if fresh or self._list is None or uidlist.signature(self._list_path) != self._list_mark:
-            self._list, self._list_mark = uidlist.read(self._list_path)
-        return self._list
-
-    def _read_cur(self) -> listing.Listing:
-        return listing.read(self._cur)
+        mark = self._uid_list.mark()
+        return (*times, mark) if mark and max(*times, mark[2]) < oldest else ()
 
     def _move_new(self) -> bool:
         """Move new messages into cur/; True when there were any.  Who may not, leaves them where they are."""
@@ -176,36 +114,28 @@ class Folder:
             if error.errno not in _UNWRITABLE:
                 raise
             self._warn(error)
-        uid_list = self._read_list(fresh=True)
-        seen = self._read_cur()
+        uid_list = self._uid_list.read()
+        seen = listing.read(self._cur)
         if uid_list is None:  # nothing can contradict numbers of a uidvalidity that nobody has been told
             return self._number_in_memory(None, seen)
-        match = _Match(uid_list.uids, self._with_missed(uid_list.uids, seen))
-        return Snapshot(uid_list, match.uids, match.names, set())
+        return Snapshot(uid_list, Match(uid_list.uids, self._with_missed(uid_list.uids, seen)), set())
 
     def _number_locked(self) -> Snapshot:
-        uid_list = self._read_list(fresh=True)
-        seen = self._read_cur()
-        for pair in seen.twins:
-            self._part_twins(pair)
+        uid_list = self._uid_list.read_locked()
+        seen = listing.read(self._cur)
         if seen.twins:
-            seen = self._read_cur()
+            for pair in seen.twins:
+                self._part_twins(pair)
+            seen = listing.read(self._cur)
         known = {} if uid_list is None else uid_list.uids
         by_base = self._with_missed(known, seen)
-        match = _Match(known, by_base)
-        if uid_list is not None and not (match.unlisted or match.vanished or uid_list.fault):
-            return Snapshot(uid_list, match.uids, match.names, set())
+        match = Match(known, by_base)
+        if uid_list is not None and match.exact and not uid_list.fault:
+            return Snapshot(uid_list, match, set())
         arrived = sorted(match.unlisted, key=names.sort_key)
-
-        def bring_up_to_date(latest: UidList) -> list[int]:
-            for key in match.vanished:
-                latest.uids.pop(key, None)
-            return latest.number(arrived)
-
-        written, fresh = self._rewrite_list(uid_list, bring_up_to_date)
+        written, fresh = self._uid_list.rewrite(match.vanished, arrived)
         self._expunged.clear()
-        final = _Match(written.uids, by_base)
-        return Snapshot(written, final.uids, final.names, set(fresh))
+        return Snapshot(written, Match(written.uids, by_base), set(fresh))
 
     def _with_missed(self, known: dict[bytes, int], seen: listing.Listing) -> dict[bytes, bytes]:
         """The reading, with the listed messages that it missed because they were being renamed."""
@@ -219,42 +149,18 @@ class Folder:
         """Numbers for a caller that may not write: as a writer would give them, kept for this object's next scan."""
         own = self._unwritten
         if own is None or (uid_list is not None and uid_list.uidvalidity != own.uidvalidity):
-            own = uid_list.copy() if uid_list else uidlist.UidList(uidlist.first_uidvalidity(int(time.time())))
+            own = uid_list.copy() if uid_list else UidList(uidlist.first_uidvalidity(int(time.time())))
         known = {} if uid_list is None else uid_list.uids
         by_base = self._with_missed(known, seen)
         taken = set(known.values())
         ahead = {key: uid for key, uid in own.uids.items() if key not in known and uid not in taken}
-        view = uidlist.UidList(own.uidvalidity, own.uidnext, known | ahead)
+        view = UidList(own.uidvalidity, own.uidnext, known | ahead)
         if uid_list is not None:
             view.uidnext = max(view.uidnext, uid_list.uidnext)
         view.number(sorted(by_base.keys() - view.uids.keys(), key=names.sort_key))
         view.uids = dict(sorted(view.uids.items(), key=lambda entry: entry[1]))
         self._unwritten = view
-        match = _Match(view.uids, by_base)
-        return Snapshot(view, match.uids, match.names, {view.uids[key] for key in by_base if key not in known})
-
-    def _rewrite_list(
-        self, uid_list: UidList | None, change: Callable[[UidList], list[int]]
-    ) -> tuple[UidList, list[int]]:
-        """Write the uid list after a change; to be called under the lock.  Returns it and what change() returned."""
-        with Replacement(self.path + b"/tmp", b"imapuid") as new_version:
-            fresh = uidlist.UidList(uidlist.first_uidvalidity(new_version.mtime))
-            latest = uid_list.copy() if uid_list else fresh
-            try:
-                given = change(latest)
-            except uidlist.Exhausted:
-                log.warn(f"{log.printable(self._list_path)}: the uids are used up; all messages have new ones")
-                latest = fresh
-                given = change(latest)
-            data = latest.render()
-            if len(data) > uidlist.MAX_BYTES:
-                raise OSError(errno.EFBIG, "too many messages in one folder", self._list_path)
-            new_version.put(data)
-            new_version.replace(self._list_path, self.path)
-        if uid_list.fault if uid_list else self._list_mark:
-            uidlist.report(self._list_path, uid_list, len(latest.uids) - len(given))
-        self._list, self._list_mark = latest, uidlist.signature(self._list_path)
-        return latest, given
+        return Snapshot(view, Match(view.uids, by_base), {view.uids[key] for key in by_base if key not in known})
 
     def _part_twins(self, pair: tuple[bytes, bytes]) -> None:
         """Give the second of two files with one base (a restored backup, say) a base of its own."""
@@ -269,8 +175,8 @@ class Folder:
     def status(self) -> Status:
         """Count what is there; moves and writes nothing."""
         arrived = {names.base(name) for name in fs.listdir(self._new) if name[:1] != b"."}
-        uid_list = self._read_list() or uidlist.UidList(uidlist.first_uidvalidity(int(time.time())))
-        by_base = self._with_missed(uid_list.uids, self._read_cur())
+        uid_list = self._uid_list.read() or UidList(uidlist.first_uidvalidity(int(time.time())))
+        by_base = self._with_missed(uid_list.uids, listing.read(self._cur))
         arrived -= by_base.keys()  # moved while this was counting
         unlisted = len(by_base.keys() - uid_list.uids.keys()) + len(arrived - uid_list.uids.keys())
         seen = sum(1 for bits in names.flags_of_all(by_base.values()) if bits & names.SEEN)
@@ -375,13 +281,13 @@ class Folder:
         return uid_list.uidvalidity, uids
 
     def _store_locked(self, messages: list[Incoming], placed: list[bytes]) -> tuple[UidList, list[int]]:
-        uid_list = self._read_list(fresh=True)
+        self._uid_list.read_locked()
         for message in messages:
             name = names.with_flags(message.name, message.flags)
             fs.link(message.path, self._cur + name)
             placed.append(name)
         fs.sync_directory(self._cur)
-        return self._rewrite_list(uid_list, lambda latest: latest.number(message.name for message in messages))
+        return self._uid_list.rewrite([], [message.name for message in messages])
 
     def _take_back(self, placed: list[bytes]) -> None:
         for name in placed:
@@ -419,7 +325,10 @@ class Folder:
         now = time.monotonic()
         if now >= self._next_purge:
             self._next_purge = now + purge.INTERVAL_SECONDS
-            purge.purge(self.path + b"/tmp")
+            try:
+                purge.purge(self.path + b"/tmp")
+            except PermissionError:
+                return  # somebody else's folder
 
     def _complete_directories(self) -> bool:
         """Make what is missing of cur/, new/ and tmp/ (some backup programs drop empty ones); False: no maildir."""

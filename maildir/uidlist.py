@@ -9,9 +9,6 @@ can be believed: no uid ever comes to mean another message.
 
 from __future__ import annotations
 
-from couriertcpd import log
-from maildir import fs
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,8 +19,6 @@ MAX_UID = (1 << 32) - 1
 EPOCH = 1_000_000_000  # what the original takes from the time to make a uidvalidity
 
 _BLOCK = 1 << 20
-
-Signature = tuple[int, int, int]  # device-independent mark of one version of the file: inode, size, mtime
 
 
 class Exhausted(Exception):
@@ -56,10 +51,18 @@ class UidList:
         """Another list with the same content."""
         return UidList(self.uidvalidity, self.uidnext, dict(self.uids))
 
+    def head(self) -> bytes:
+        """The first line of the file."""
+        return b"1 %d %d\n" % (self.uidvalidity, self.uidnext)
+
+    def lines(self, keys: Iterable[bytes]) -> bytes:
+        """The lines for these keys."""
+        uids = self.uids
+        return b"".join([b"%d %s\n" % (uids[key], key) for key in keys])
+
     def render(self) -> bytes:
         """The file's content."""
-        lines = [b"%d %s\n" % (uid, key) for key, uid in self.uids.items()]
-        return b"1 %d %d\n" % (self.uidvalidity, self.uidnext) + b"".join(lines)
+        return self.head() + self.lines(self.uids)
 
 
 def first_uidvalidity(mtime: int) -> int:
@@ -67,35 +70,27 @@ def first_uidvalidity(mtime: int) -> int:
     return min(max(mtime - EPOCH, 1), MAX_UID)
 
 
-def signature(path: bytes) -> Signature | None:
-    """The mark of the list that is there now; None when there is none."""
-    try:
-        found = fs.stat(path)
-    except FileNotFoundError:
+def head_of(data: bytes) -> tuple[int, int] | None:
+    """Uidvalidity and next uid from the first line; None when it is not the first line of a uid list."""
+    first, newline, _ = data[:64].partition(b"\n")
+    fields = first.split(b" ")
+    if not newline or len(fields) < 3 or not all(len(field) <= 10 and field.isdigit() for field in fields[:3]):
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def read(path: bytes) -> tuple[UidList | None, Signature | None]:
-    """The list and its mark; (None, None) when there is no file, (None, mark) when nothing in it can be believed."""
-    try:
-        data, found = fs.read_file(path, MAX_BYTES)
-    except FileNotFoundError:
-        return None, None
-    uid_list = parse(data)
-    if uid_list is not None and found.st_size > MAX_BYTES:
-        uid_list.fault = uid_list.fault or f"more than {MAX_BYTES >> 20} MiB"
-    return uid_list, (found.st_ino, found.st_size, found.st_mtime_ns)
+    version, uidvalidity, uidnext = (int(field) for field in fields[:3])
+    if version != 1 or not 1 <= uidvalidity <= MAX_UID or not 1 <= uidnext <= MAX_UID + 1:
+        return None
+    return uidvalidity, uidnext
 
 
 def parse(data: bytes) -> UidList | None:
     """Read a list; None when the first line gives no uidvalidity.  What was wrong is in `fault`."""
-    first, newline, _ = data[:64].partition(b"\n")
-    head = _header(first) if newline else None
+    head = head_of(data)
     if head is None:
         return None
     uid_list = UidList(*head)
-    astray = _read_in_order(data, len(first) + 1, uid_list)
+    astray = _read_in_order(data, data.index(b"\n") + 1, uid_list)
+    if not data.endswith(b"\n"):
+        uid_list.fault = uid_list.fault or "the last line is cut off"
     if astray:
         _take_in(astray, uid_list)
     highest = next(reversed(uid_list.uids.values()), 0)
@@ -103,16 +98,6 @@ def parse(data: bytes) -> UidList | None:
         uid_list.uidnext = highest + 1
         uid_list.fault = uid_list.fault or "line 1: the next uid is in use"
     return uid_list
-
-
-def _header(line: bytes) -> tuple[int, int] | None:
-    fields = line.split(b" ")
-    if len(fields) < 3 or not all(len(field) <= 10 and field.isdigit() for field in fields[:3]):
-        return None
-    version, uidvalidity, uidnext = (int(field) for field in fields[:3])
-    if version != 1 or not 1 <= uidvalidity <= MAX_UID or not 1 <= uidnext <= MAX_UID + 1:
-        return None
-    return uidvalidity, uidnext
 
 
 def _read_in_order(data: bytes, start: int, uid_list: UidList) -> list[tuple[int, bytes]]:
@@ -154,12 +139,3 @@ def _take_in(astray: list[tuple[int, bytes]], uid_list: UidList) -> None:
             uid_list.uids[key] = uid
             taken.add(uid)
     uid_list.uids = dict(sorted(uid_list.uids.items(), key=lambda entry: entry[1]))
-
-
-def report(path: bytes, uid_list: UidList | None, kept: int) -> None:
-    """Log that a damaged list has been written anew."""
-    name = log.printable(path)
-    if uid_list is None:
-        log.warn(f"{name}: line 1 is not the head of a uid list; all messages have new uids (clients fetch them again)")
-    else:
-        log.warn(f"{name}: {uid_list.fault}: damaged; repaired, {kept} messages keep their uids")
