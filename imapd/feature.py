@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imapd.session import Session
     from imapd.wire.fetchatt import Item
     from imapd.wire.lexer import Arguments
-    from maildir.folder import Status
+    from maildir.snapshot import Status
     from maildir.incoming import Incoming
 
     # What a running command yields are encoded octets; what it returns replaces the text of its tagged OK.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imapd.wire.numset import SequenceSet
-    from maildir.folder import Folder, Snapshot
+    from maildir.folder import Folder
+    from maildir.snapshot import Snapshot
 
 # In the order in which the original prints them.
 FLAG_WORDS = (
