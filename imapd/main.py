@@ -147,6 +147,10 @@ def _serve(driver: Driver, session: Session, client: Client) -> int:
     except Shutdown:
         event = "NOTICE: Disconnected during shutdown by signal"
         bye(driver, "Courier-IMAP server shut down by signal.")
+    except Exception as error:
+        event, status = "INFO: DISCONNECTED", FAILED
+        log.err(f"{client.user}: internal error: {_whereabouts(error)}")
+        bye(driver, "[SERVERBUG] Internal error, see the server's log.")
     finally:
         session.forget_incoming()
     level, _, what = event.partition(": ")
@@ -156,3 +160,13 @@ def _serve(driver: Driver, session: Session, client: Client) -> int:
         f"rcvd={driver.received}, sent={driver.sent}, time={int(time.monotonic() - began)}{client.starttls}",
     )
     return status
+
+
+def _whereabouts(error: Exception) -> str:
+    """The kind of an unexpected error and the lines that led to it; never its text, which may hold somebody's mail."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' '.join(frames)}"

@@ -1,0 +1,101 @@
+"""The FETCH items of RFC 3501 section 6.4.5: how each is told for one message."""
+
+from __future__ import annotations
+
+from imapd import bodystructure, envelope, section
+from imapd.feature import CONTENT, FILE, NOTHING, FetchItem
+from imapd.wire import datetime
+from imapd.wire.section import Section
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imapd.message import Message
+    from imapd.session import Session
+    from imapd.wire.fetchatt import Item
+    from imapd.wiretext import Piece
+
+WHOLE, HEADER, TEXT = Section(), Section(text=b"HEADER"), Section(text=b"TEXT")
+
+
+def _uid(session: Session, message: Message, item: Item) -> bytes:
+    return b"UID %d" % message.uid
+
+
+def _flags(session: Session, message: Message, item: Item) -> bytes:
+    return b"FLAGS " + message.view.flag_list(message.index)
+
+
+def _internaldate(session: Session, message: Message, item: Item) -> bytes:
+    return b"INTERNALDATE " + datetime.internaldate(message.mtime)
+
+
+def _size(session: Session, message: Message, item: Item) -> bytes:
+    return b"RFC822.SIZE %d" % message.content.wire_octets
+
+
+def _envelope(session: Session, message: Message, item: Item) -> bytes:
+    return b"ENVELOPE " + envelope.render(message.content.header)
+
+
+def _bodystructure(session: Session, message: Message, item: Item) -> bytes:
+    return b"BODYSTRUCTURE " + bodystructure.render(message.content.tree, extended=True)
+
+
+def _body(session: Session, message: Message, item: Item) -> bytes:
+    return b"BODY " + bodystructure.render(message.content.tree, extended=False)
+
+
+def _body_section(session: Session, message: Message, item: Item) -> Iterator[bytes]:
+    assert item.section is not None  # noqa: S101
+    is_header = item.section.text not in (b"", b"TEXT")
+    return _text(session, item.response_name, section.extract(message.content, item.section), item.partial, is_header)
+
+
+def _rfc822(session: Session, message: Message, item: Item) -> Iterator[bytes]:
+    return _text(session, item.name, section.extract(message.content, WHOLE), None, False)
+
+
+def _rfc822_header(session: Session, message: Message, item: Item) -> Iterator[bytes]:
+    return _text(session, item.name, section.extract(message.content, HEADER), None, True)
+
+
+def _rfc822_text(session: Session, message: Message, item: Item) -> Iterator[bytes]:
+    return _text(session, item.name, section.extract(message.content, TEXT), None, False)
+
+
+def _text(
+    session: Session, name: bytes, piece: Piece, partial: tuple[int, int | None] | None, is_header: bool
+) -> Iterator[bytes]:
+    """`NAME {n}` and n octets, in pieces; always a literal, as in the original."""
+    octets = piece.size(partial)
+    if is_header:
+        session.header_octets += octets
+    else:
+        session.body_octets += octets
+    yield b"%s {%d}\r\n" % (name, octets)
+    yield from piece.chunks(partial)
+
+
+def _always(item: Item) -> bool:
+    return True
+
+
+def _unless_peek(item: Item) -> bool:
+    return not item.peek
+
+
+ITEMS = (
+    FetchItem(b"UID", _uid, NOTHING),
+    FetchItem(b"FLAGS", _flags, NOTHING),
+    FetchItem(b"INTERNALDATE", _internaldate, FILE),
+    FetchItem(b"RFC822.SIZE", _size, CONTENT),
+    FetchItem(b"ENVELOPE", _envelope, CONTENT),
+    FetchItem(b"BODYSTRUCTURE", _bodystructure, CONTENT),
+    FetchItem(b"BODY", _body, CONTENT),
+    FetchItem(b"BODY[]", _body_section, CONTENT, sets_seen=_unless_peek),
+    FetchItem(b"RFC822", _rfc822, CONTENT, sets_seen=_always),
+    FetchItem(b"RFC822.HEADER", _rfc822_header, CONTENT),
+    FetchItem(b"RFC822.TEXT", _rfc822_text, CONTENT, sets_seen=_always),
+)
