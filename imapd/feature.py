@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from imapd.session import Session
     from imapd.wire.fetchatt import Item
     from imapd.wire.lexer import Arguments
-    from maildir.snapshot import Status
     from maildir.incoming import Incoming
+    from maildir.snapshot import Status
 
     # What a running command yields are encoded octets; what it returns replaces the text of its tagged OK.
     Run = Callable[..., Generator[bytes, None, bytes | None]]
