@@ -45,15 +45,10 @@ def ask(prompt: str, echo: bool = True) -> bytes:
     """
     if not interactive():
         return _line()
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
-    if echo:
-        return _line()
-    try:
-        return _without_echo()
-    finally:
-        sys.stderr.write("\n")
-        sys.stderr.flush()
+    if not echo:
+        return _without_echo(prompt)
+    _show(prompt)
+    return _line()
 
 
 def new_password() -> bytes:
@@ -77,13 +72,21 @@ def _line() -> bytes:
     return answer
 
 
-def _without_echo() -> bytes:
+def _show(prompt: str) -> None:
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+
+
+def _without_echo(prompt: str) -> bytes:
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     silent = [*before]
     silent[3] &= ~termios.ECHO
     try:
-        termios.tcsetattr(descriptor, termios.TCSAFLUSH, silent)
+        # First silent, then the prompt: what answers the prompt must not be seen.
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
+        _show(prompt)
         return _line()
     finally:
-        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        _show("\n")
