@@ -114,17 +114,18 @@ class Account:
         done: list[tuple[bytes, bytes]] = []
         try:
             for source, target in moves:
+                done.append((source, target))  # first: an error need not mean that nothing happened
                 fs.rename(source, target)
-                done.append((source, target))
             fs.sync_directory(self.root)
         except OSError as error:
             for source, target in reversed(done):
                 try:
-                    fs.rename(target, source)
+                    if not fs.is_directory(source):
+                        fs.rename(target, source)
                 except OSError as second:
                     log.err(f"{log.printable(target)}: cannot be renamed back: {second.strerror}")
             if error.errno == errno.ENOTEMPTY:
-                raise FileExistsError(errno.EEXIST, "the folder exists", moves[len(done)][1]) from error
+                raise FileExistsError(errno.EEXIST, "the folder exists", done[-1][1]) from error
             raise
 
     def subscriptions(self) -> list[bytes]:

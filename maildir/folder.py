@@ -284,8 +284,8 @@ class Folder:
         self._uid_list.read_locked()
         for message in messages:
             name = names.with_flags(message.name, message.flags)
+            placed.append(name)  # first: an error from link() need not mean that it did nothing
             fs.link(message.path, self._cur + name)
-            placed.append(name)
         fs.sync_directory(self._cur)
         return self._uid_list.rewrite([], [message.name for message in messages])
 

@@ -75,6 +75,21 @@ def read_file(path: bytes, limit: int) -> tuple[bytes, os.stat_result]:
         close(fd)
 
 
+def read_if_there(path: bytes, limit: int) -> tuple[bytes, os.stat_result] | None:
+    """As read_file(), but None when there is no such file, and only then.
+
+    A second look must agree, for a state file that is taken to be absent is soon written anew.
+    """
+    try:
+        return read_file(path, limit)
+    except FileNotFoundError:
+        try:
+            lstat(path)
+        except FileNotFoundError:
+            return None
+        raise
+
+
 def create(path: bytes, mode: int = 0o666) -> int:
     """Make a new file for writing; FileExistsError when the name is taken."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)

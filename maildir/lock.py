@@ -37,22 +37,21 @@ def held(folder: bytes) -> Iterator[None]:
     if environ.is_set("IMAP_USELOCKS") and not environ.text("IMAP_USELOCKS").startswith("1"):
         yield
         return
-    mark = _take(folder)
+    _take(folder)
     try:
         yield
     finally:
-        _release(folder + FILE, mark)
+        _release(folder + FILE)
 
 
-def _take(folder: bytes) -> tuple[int, int]:
-    """Take the lock; return device and inode of the lock file."""
+def _take(folder: bytes) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     step = _FIRST_STEP
     while True:
-        mark, born = _attempt(folder)
-        if mark:
-            return mark
-        if _remove_if_dead(folder + FILE, born):
+        taken, now = _attempt(folder)
+        if taken:
+            return
+        if _remove_if_dead(folder + FILE, now):
             wait = PAUSE_SECONDS
         else:
             wait, step = step, min(step * 2, _LONGEST_STEP)
@@ -61,23 +60,21 @@ def _take(folder: bytes) -> tuple[int, int]:
         time.sleep(wait)
 
 
-def _attempt(folder: bytes) -> tuple[tuple[int, int] | None, float]:
-    """Try once; return the mark of the lock, or None, and the time by the clock that stamps the files here."""
+def _attempt(folder: bytes) -> tuple[bool, float]:
+    """Try once; return whether the lock is ours, and the time by the clock that stamps the files here."""
     own = folder + b"/tmp/" + names.temporary(b"courierlock")
     fd = fs.create(own, 0o644)
     try:
-        fs.write(fd, b"%d:%s" % (os.getpid(), _host()))
-        found = fs.fstat(fd)
-        mark = found.st_dev, found.st_ino
+        fs.write(fd, _content())
+        now = fs.fstat(fd).st_mtime
+        with contextlib.suppress(FileExistsError):
+            fs.link(own, folder + FILE)
         try:
-            with contextlib.suppress(FileExistsError):
-                fs.link(own, folder + FILE)
             # Over NFS an error may hide a success, so what counts is the number of names.
-            taken = fs.fstat(fd).st_nlink == 2
+            return fs.fstat(fd).st_nlink == 2, now
         except OSError:
-            _release(folder + FILE, mark)
+            _release(folder + FILE)
             raise
-        return (mark if taken else None), found.st_mtime
     finally:
         fs.close(fd)
         with contextlib.suppress(OSError):  # the purge of tmp/ finds it later
@@ -113,6 +110,10 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _content() -> bytes:
+    return b"%d:%s" % (os.getpid(), _host())
+
+
 def _host() -> bytes:
     return os.fsencode(os.uname().nodename)
 
@@ -126,9 +127,12 @@ def _who_holds(path: bytes) -> str:
     return f"locked by {holder} for more than {WAIT_SECONDS:.0f} seconds; if that is no mail server, remove the file"
 
 
-def _release(path: bytes, mark: tuple[int, int]) -> None:
+def _release(path: bytes) -> None:
     """Remove the lock, unless it was taken for dead and is somebody else's now."""
-    with contextlib.suppress(OSError):
-        found = fs.lstat(path)
-        if (found.st_dev, found.st_ino) == mark:
-            fs.unlink(path)
+    for _ in range(2):  # one odd answer must not leave it locked for as long as this process lives
+        try:
+            if fs.read_file(path, 1024)[0] == _content():
+                fs.unlink(path)
+            return
+        except OSError:
+            continue

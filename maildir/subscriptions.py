@@ -28,10 +28,10 @@ def read(root: bytes) -> list[bytes]:
 
 def _read(root: bytes) -> tuple[list[bytes], str]:
     """The names, and what is wrong with the file."""
-    try:
-        data, found = fs.read_file(root + FILE, MAX_BYTES)
-    except FileNotFoundError:
+    content = fs.read_if_there(root + FILE, MAX_BYTES)
+    if content is None:
         return [], ""
+    data, found = content
     fault = f"more than {MAX_BYTES >> 20} MiB" if found.st_size > MAX_BYTES else ""
     names = []
     for number, line in enumerate(data.splitlines(), 1):

@@ -45,11 +45,11 @@ class UidListFile:
         return self._known
 
     def _read_anew(self) -> None:
-        try:
-            data, found = fs.read_file(self.path, uidlist.MAX_BYTES)
-        except FileNotFoundError:
+        content = fs.read_if_there(self.path, uidlist.MAX_BYTES)
+        if content is None:
             self._known = self._mark = self._body = None
             return
+        data, found = content
         mark = found.st_ino, found.st_size, found.st_mtime_ns
         known = self._known
         # With the same mark and the same next uid nobody has given a number: parsing again would show nothing else.

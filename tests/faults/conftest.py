@@ -1,0 +1,57 @@
+import os
+
+import pytest
+
+from maildir import fs, lock
+
+CALLS = (
+    "listdir open_message read create write sync sync_directory close fstat stat lstat link rename unlink mkdir rmdir "
+    "chmod utime"
+).split()
+
+
+class Saboteur:
+    """Makes the N-th call of maildir.fs fail: before it does anything, or after it has done it all."""
+
+    def __init__(self, monkeypatch) -> None:
+        self._patch = monkeypatch
+        self.calls: list[str] = []
+        self.fail_at = 0
+        self.errno = 0
+        self.after = False
+
+    def arm(self, fail_at: int, errno: int, after: bool = False) -> None:
+        self.calls, self.fail_at, self.errno, self.after = [], fail_at, errno, after
+        for name in CALLS:
+            self._patch.setattr(fs, name, self._wrap(name, getattr(fs, name)))
+
+    def disarm(self) -> bool:
+        """End it; True when the call that was to fail was made."""
+        self._patch.undo()
+        return len(self.calls) >= self.fail_at
+
+    def _wrap(self, name, real):
+        def call(*args, **kwargs):
+            self.calls.append(name)
+            if len(self.calls) != self.fail_at:
+                return real(*args, **kwargs)
+            if self.after or name == "close":  # a close() that fails has closed
+                real(*args, **kwargs)
+            raise OSError(self.errno, os.strerror(self.errno))
+
+        return call
+
+
+@pytest.fixture
+def saboteur():
+    patch = pytest.MonkeyPatch()
+    yield Saboteur(patch)
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.delenv("IMAP_USELOCKS", raising=False)
+    monkeypatch.setenv("IMAP_FSYNC", "0")  # the calls of fs.sync() are counted all the same
+    monkeypatch.setattr(lock, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(lock, "PAUSE_SECONDS", 0.001)
