@@ -21,6 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench.client import WrongAnswer
 from tests.bench.measures import MEASURES, Bench, Corpus, Run
 from tests.corpus import generate
 from tests.peers.ours import Ours
@@ -138,6 +139,11 @@ def main(argv: list[str]) -> int:
     try:
         with contextlib.ExitStack() as stack:
             figures = measure(options, place, stack)
+    except WrongAnswer as wrong:
+        for log in place.path.glob("*/*log"):
+            _tell(f"--- {log.parent.name}/{log.name}\n" + log.read_text("utf-8", "replace")[-1500:])
+        _tell(f"No figures: {wrong}")
+        return 1
     finally:
         place.remove()
     print(json.dumps(figures, indent=1) if options.json else table(figures))
