@@ -1,8 +1,8 @@
 """Deciding SEARCH keys for messages (RFC 3501 section 6.4.4).
 
 A tree of keys becomes one predicate.  In a conjunction the cheap keys are asked first: flags and numbers cost nothing,
-dates a look at the file, header fields the reading of it.  Text is compared after decoding, without case, runs of blanks as
-one; a charset that cannot be decoded does not match.
+dates a look at the file, header fields the reading of it.  Text is compared after decoding, without case, runs of
+blanks as one; a charset that cannot be decoded does not match.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 
+from couriertcpd import stage
 from imapd import dispatch
 from imapd.errors import Bad, No
 from imapd.wire import fragment, response
@@ -49,7 +50,7 @@ class Driver:
         self.received = 0
         self.sent = 0
         self._source = source
-        self._sink = sink
+        self.sink = sink
         self._out = bytearray()
         self._fragmenter = fragment.Fragmenter()
         self._incoming: Incoming | None = None
@@ -84,7 +85,7 @@ class Driver:
         while pending:
             signal.alarm(STALL_SECONDS)
             try:
-                written = os.write(self._sink, pending)
+                written = os.write(self.sink, pending)
             except OSError:
                 raise Disconnected from None
             finally:
@@ -176,3 +177,4 @@ def bye(driver: Driver, text: str) -> None:
         driver.flush()
     except Disconnected:
         return
+    stage.farewell(driver.sink)

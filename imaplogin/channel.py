@@ -31,13 +31,16 @@ class Channel:
 
     def flush(self) -> None:
         """Write out what is queued; raises Disconnected.  The stage's time limit bounds the wait."""
-        while self._out:
+        # Taken out of the queue first: a signal can end the stage at any instruction, and nothing may go out twice.
+        pending = memoryview(bytes(self._out))
+        self._out.clear()
+        while pending:
             try:
-                written = os.write(1, self._out)
+                written = os.write(1, pending)
             except OSError:
                 raise Disconnected from None
-            del self._out[:written]
             self.sent += written
+            pending = pending[written:]
 
     def read_line(self) -> bytes:
         """The next octets up to a line end, or as much of a long line as has arrived; raises Disconnected."""

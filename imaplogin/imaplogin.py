@@ -11,7 +11,7 @@ import os
 from authdaemond import client
 from authdaemond.sasl import registry
 from authdaemond.sasl.mechanism import Malformed as MalformedExchange
-from couriertcpd import environ, installed, log
+from couriertcpd import environ, installed, log, stage
 from couriertcpd.stage import DONE
 from imapd.wire import capability, fragment, identification, response
 from imapd.wire.lexer import Arguments, Malformed
@@ -291,3 +291,4 @@ def _say_bye(channel: Channel, text: str) -> None:
         channel.flush()
     except Disconnected:
         return
+    stage.farewell(1)

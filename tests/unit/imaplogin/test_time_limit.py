@@ -1,0 +1,81 @@
+"""The clock of the login phase, in a forked child so that it can be set short."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from couriertcpd import environ
+from imaplogin import imaplogin, preauth
+
+
+def served(prepare: Callable[[], None], argv: list[str]) -> tuple[socket.socket, int, int]:
+    """Run the stage in a child: the client's socket, the read end of its log, its pid."""
+    client, server = socket.socketpair()
+    log_read, log_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.dup2(server.fileno(), 0)
+            os.dup2(server.fileno(), 1)
+            os.dup2(log_write, 2)
+            os.closerange(3, 256)
+            for name in ("TCPREMOTEIP", "TCPREMOTEPORT", "TCPLOCALPORT", "IMAP_TLS_REQUIRED"):
+                environ.drop(name)
+            prepare()
+            os._exit(imaplogin.main(argv))
+        finally:
+            os._exit(77)
+    server.close()
+    os.close(log_write)
+    client.settimeout(30)
+    return client, log_read, pid
+
+
+def everything(descriptor: int) -> str:
+    with os.fdopen(descriptor) as log:
+        return log.read()
+
+
+ARGV = ["imaplogin", "imapd", "Maildir"]
+
+
+def test_a_login_that_takes_too_long_is_ended() -> None:
+    def hurry() -> None:
+        preauth.LOGIN_SECONDS = 1
+
+    client, log, pid = served(hurry, ARGV)
+    with client, client.makefile("rb") as lines:
+        assert lines.readline().startswith(b"* OK ")
+        assert lines.readline() == b"* BYE Disconnected for inactivity.\r\n"
+        assert lines.readline() == b""
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert everything(log).splitlines()[0] == "DEBUG: Connection, ip=[127.0.0.1], port=[N/A]"
+
+
+def test_a_client_that_goes_is_logged() -> None:
+    client, log, pid = served(lambda: None, ARGV)
+    client.recv(1000)
+    client.close()
+    os.waitpid(pid, 0)
+    assert everything(log).splitlines()[1] == "DEBUG: Disconnected, ip=[127.0.0.1], port=[N/A], time=0"
+
+
+def test_shutdown_is_told() -> None:
+    client, log, pid = served(lambda: None, ARGV)
+    with client:
+        client.recv(1000)
+        os.kill(pid, signal.SIGTERM)
+        assert client.recv(1000) == b"* BYE Courier-IMAP server shut down by signal.\r\n"
+    os.waitpid(pid, 0)
+    assert everything(log).splitlines()[1] == (
+        "NOTICE: Disconnected during shutdown by signal, ip=[127.0.0.1], port=[N/A], time=0"
+    )
+
+
+def test_a_chain_that_is_too_short_is_told() -> None:
+    client, log, pid = served(lambda: None, ["imaplogin", "imapd"])
+    with client:
+        assert client.recv(1000) == b"* BYE imaplogin expected exactly two arguments.\r\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    os.close(log)
