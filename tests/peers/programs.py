@@ -134,8 +134,15 @@ class Process:
         return below[1:]
 
     def stop(self) -> None:
-        """Kill it; the kernel ends the namespace with its first process."""
-        self.popen.kill()
+        """Kill the first process of the namespace: it is gone, and unshare(1) ends, only when all others are."""
+        try:
+            first = psutil.Process(self.popen.pid).children()
+        except psutil.NoSuchProcess:
+            first = []
+        for process in first:
+            process.kill()
+        if not first:
+            self.popen.kill()
         self.popen.wait()
 
 

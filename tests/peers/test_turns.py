@@ -1,0 +1,187 @@
+"""The C imapd and ours take turns on one Maildir: what either writes, the other reads as it was meant.
+
+Compared is what clients see of it, and they may not download a message twice: uidvalidity, uids, flags, sizes, dates,
+folders, subscriptions.
+"""
+
+from __future__ import annotations
+
+import imaplib
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.corpus import generate
+from tests.peers.ours import Ours
+from tests.peers.programs import Account, Courier, Place
+
+_FETCHED = re.compile(
+    rb'UID (?P<uid>\d+)|FLAGS \((?P<flags>[^)]*)\)|RFC822\.SIZE (?P<size>\d+)|INTERNALDATE "(?P<date>[^"]*)"'
+)
+_SECONDS = 30
+
+Servers = tuple[Courier, Ours]
+
+
+@contextmanager
+def session(server: Courier | Ours, account: Account) -> Iterator[imaplib.IMAP4]:
+    """A session that is logged in."""
+    imap = imaplib.IMAP4("127.0.0.1", server.port, timeout=_SECONDS)
+    try:
+        imap.login(account.address, account.password)
+        yield imap
+        imap.logout()
+    finally:
+        with suppress(OSError):  # it is closed already after LOGOUT, or after the server's BYE
+            imap.shutdown()
+
+
+def folders(imap: imaplib.IMAP4) -> list[bytes]:
+    """The mailboxes' names, as LIST quotes them, in order."""
+    return sorted(line.rpartition(b' "." ')[2] for line in imap.list()[1] if isinstance(line, bytes))
+
+
+def contents(imap: imaplib.IMAP4, mailbox: str) -> dict[str, object]:
+    """What EXAMINE and FETCH tell of a mailbox."""
+    status, data = imap.select(mailbox, readonly=True)
+    assert status == "OK", data
+    count = int(data[0] or b"0")
+    state: dict[str, object] = {name: imap.response(name)[1] for name in ("UIDVALIDITY", "UIDNEXT")}
+    state["messages"] = messages = {}
+    if count:
+        for line in imap.fetch("1:*", "(UID FLAGS RFC822.SIZE INTERNALDATE)")[1]:
+            found: dict[str, bytes] = {}
+            for match in _FETCHED.finditer(line if isinstance(line, bytes) else line[0]):
+                found |= {name: value for name, value in match.groupdict().items() if value is not None}
+            flags = frozenset(found["flags"].split()) - {b"\\Recent"}
+            messages[int(found["uid"])] = (flags, int(found["size"]), found["date"])
+    assert len(messages) == count
+    return state
+
+
+def everything(server: Courier | Ours, account: Account) -> dict[str, object]:
+    """What a new session sees of the whole account."""
+    with session(server, account) as imap:
+        names = folders(imap)
+        state: dict[str, object] = {name.decode(): contents(imap, name.decode()) for name in names}
+        state["subscriptions"] = sorted(line.rpartition(b' "." ')[2] for line in imap.lsub()[1] if line)
+    return state
+
+
+@pytest.fixture
+def servers(courier: Courier, ours: Ours) -> Servers:
+    return courier, ours
+
+
+@pytest.fixture
+def account(place: Place, fresh_account: Callable[[], Account]) -> Account:
+    """An account with thirty messages and some folders that no server has seen."""
+    account = fresh_account()
+    generate.fill(place.maildir(account), 30, seed=11, folders=True, max_octets=20_000)
+    place.own_mail(place.home(account))
+    return account
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_uids_given_by_one_are_seen_by_the_other(servers: Servers, account: Account, first: int) -> None:
+    one = everything(servers[first], account)
+    other = everything(servers[1 - first], account)
+    assert other == one
+    assert len(one) == 10  # the INBOX, eight folders, the subscriptions
+
+
+def _letter(number: int) -> bytes:
+    return b"Subject: number %d\r\nFrom: kim@example.com\r\n\r\nbody\r\n" % number + b"x" * number + b"\r\n"
+
+
+# Each takes a session with a selected mailbox that holds messages, and a source of chance.
+def _append(imap: imaplib.IMAP4, chance: random.Random) -> None:
+    flags = chance.choice((None, r"(\Seen)", r"(\Draft \Flagged)"))
+    date = chance.choice((None, '"01-Feb-2021 10:00:00 +0100"'))
+    assert imap.append("INBOX", flags, date, _letter(chance.randrange(500)))[0] == "OK"  # type: ignore[arg-type]
+
+
+def _flags(imap: imaplib.IMAP4, chance: random.Random) -> None:
+    which = chance.choice(("1", "*", "1:3", "2:*"))
+    flag = chance.choice((r"(\Seen)", r"(\Answered \Flagged)", r"(\Draft)", r"(\Deleted)", "()"))
+    assert imap.store(which, chance.choice(("+FLAGS", "-FLAGS", "FLAGS.SILENT")), flag)[0] == "OK"
+
+
+def _expunge(imap: imaplib.IMAP4, chance: random.Random) -> None:
+    imap.store(chance.choice(("1", "*", "2")), "+FLAGS.SILENT", r"(\Deleted)")
+    assert imap.expunge()[0] == "OK"
+
+
+def _copy(imap: imaplib.IMAP4, chance: random.Random) -> None:
+    target = chance.choice(("INBOX.Sent", "INBOX.Archive.2023", "INBOX", '"INBOX.Entw&APw-rfe &- Ideen"'))
+    assert imap.copy(chance.choice(("1", "*", "1:4")), target)[0] == "OK"
+
+
+def _subscribe(imap: imaplib.IMAP4, chance: random.Random) -> None:
+    name = chance.choice(("INBOX.Sent", "INBOX.Trash", "INBOX.&TtVOiw-", "INBOX.never.there"))
+    chance.choice((imap.subscribe, imap.unsubscribe))(name)
+
+
+def _make(imap: imaplib.IMAP4, chance: random.Random) -> None:
+    name = f"INBOX.made{chance.randrange(4)}.b&AOk-"
+    if imap.create(name)[0] == "OK":
+        imap.copy("1", name)
+    else:
+        assert imap.delete(name)[0] == "OK"
+
+
+STEPS = (_append, _append, _flags, _flags, _expunge, _copy, _subscribe, _make)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_turns(servers: Servers, account: Account, seed: int) -> None:
+    """Twenty-four changes by either, in an order by chance; after each the other sees exactly what the first sees."""
+    chance = random.Random(seed)
+    for number in range(24):
+        place = chance.randrange(2)
+        step = chance.choice(STEPS)
+        with session(servers[place], account) as imap:
+            imap.select("INBOX")
+            if imap.untagged_responses.get("EXISTS") == [b"0"]:
+                step = _append
+            step(imap, chance)
+        said = f"change {number}, {step.__name__} by {servers[place].name}"
+        assert everything(servers[1 - place], account) == everything(servers[place], account), said
+
+
+def test_both_at_once(servers: Servers, account: Account) -> None:
+    """Two sessions that stay open on one mailbox hear of each other's changes with NOOP."""
+    with session(servers[0], account) as theirs, session(servers[1], account) as ours:
+        sessions = (theirs, ours)
+        for imap in sessions:
+            imap.select("INBOX")
+        for number in range(6):
+            here, there = sessions[number % 2], sessions[1 - number % 2]
+            here.append("INBOX", None, None, _letter(number))  # type: ignore[arg-type]
+            here.store("3", "+FLAGS", (r"\Flagged", r"\Answered")[number % 2])
+            here.store("1", "+FLAGS.SILENT", r"\Deleted")
+            here.expunge()
+            assert there.noop()[0] == "OK"
+            assert _seen(here) == _seen(there)
+
+
+def _seen(imap: imaplib.IMAP4) -> list[tuple[bytes, bytes]]:
+    lines = imap.fetch("1:*", "(UID FLAGS)")[1]
+    return sorted(
+        (bytes(line).split(b"UID ")[1].split()[0], b" ".join(sorted(re.findall(rb"\\(?!Recent)\w+", line))))
+        for line in lines
+    )
+
+
+def test_subscriptions(servers: Servers, account: Account) -> None:
+    for number, name in enumerate(("INBOX.Sent", "INBOX.&AOk-", "INBOX.not.there", "INBOX.Archive", "INBOX.Sent")):
+        with session(servers[number % 2], account) as imap:
+            imap.subscribe(name)
+        with session(servers[(number // 2) % 2], account) as imap:
+            imap.unsubscribe("INBOX.Drafts")
+        seen = [everything(server, account)["subscriptions"] for server in servers]
+        assert seen[0] == seen[1]
+        assert name.encode() in b" ".join(seen[0]).replace(b'"', b"").split()  # type: ignore[arg-type]
