@@ -33,7 +33,7 @@ help: ## this list
 	@echo "           userdb authdaemonvar mailuser mailgroup PYTHON; for run: DEMO_PORT"
 
 run: build/site/.ok ## the whole chain in the foreground, on 127.0.0.1, with a demo account
-	@MAKE="$(MAKE)" $(BUILD)/run-demo
+	@exec $(BUILD)/run-demo "$(MAKE)"
 
 check: style types layers test ## everything that must hold: style, types, layers, tests
 
