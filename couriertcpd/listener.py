@@ -164,6 +164,7 @@ class Listener:
 
     def _release(self, slot: Slot) -> None:
         self._table.release(slot)
+        self._paused_until = 0.0  # what was short may have come back with it
 
     def _note_fullness(self) -> None:
         taken, limits = len(self._table.taken), self._options.limits
