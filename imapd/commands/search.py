@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from imapd import search as engine
 from imapd.feature import SELECTED, Command, Feature
 from imapd.wire import response, searchkey
 
@@ -22,13 +21,19 @@ def parse(arguments: Arguments) -> tuple[bytes | None, Node]:
 
 def search(session: Session, charset: bytes | None, keys: Node) -> Generator[bytes, None, None]:
     """Tell the sequence numbers of the messages that match."""
-    yield _line(index + 1 for index in engine.matching(session.selected(), charset, keys))
+    yield _line(index + 1 for index in _matching(session, charset, keys))
 
 
 def uid_search(session: Session, charset: bytes | None, keys: Node) -> Generator[bytes, None, None]:
     """Tell the uids of the messages that match."""
     view = session.selected()
-    yield _line(view.uids[index] for index in engine.matching(view, charset, keys))
+    yield _line(view.uids[index] for index in _matching(session, charset, keys))
+
+
+def _matching(session: Session, charset: bytes | None, keys: Node) -> Iterator[int]:
+    from imapd import search as engine  # decoders and charsets, which most sessions never need
+
+    return engine.matching(session.selected(), charset, keys)
 
 
 def _line(numbers: Iterator[int]) -> bytes:
