@@ -8,13 +8,12 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
+from faults.conftest import CALLS
 from faults.test_maildir_nth_call import OPERATIONS, content, plant
+
 from maildir import fs, names
 from maildir.account import Account
 from maildir.folder import Folder
-
-from .conftest import CALLS
 
 
 def die_at(call_number):
