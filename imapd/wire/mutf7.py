@@ -11,9 +11,8 @@ import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 
-from imapd.wire.malformed import Malformed
-
 _ENCODED = re.compile(rb"&([^-]*)-")
+_WRONG = "not valid modified UTF-7"
 _UNPRINTABLE = re.compile(r"[^ -~]+|&")
 
 
@@ -23,17 +22,17 @@ def encode(name: str) -> bytes:
 
 
 def decode(octets: bytes) -> str:
-    """The name that octets stand for.  Raises Malformed when they are not its one proper form."""
+    """The name that octets stand for.  Raises ValueError when they are not its one proper form."""
     if not octets.isascii() or b"&" in _ENCODED.sub(b"", octets):
-        raise _malformed()
+        raise ValueError(_WRONG)
     try:
         name = "".join(_pieces(octets))
         proper = encode(name)
     except (Base64Error, UnicodeError):
-        raise _malformed() from None
+        raise ValueError(_WRONG) from None
     # What could have been written otherwise (ASCII in base64, adjoining runs, stray bits) does not come back.
     if proper != octets:
-        raise _malformed()
+        raise ValueError(_WRONG)
     return name
 
 
@@ -58,7 +57,3 @@ def _encode_run(match: re.Match[str]) -> str:
         return "&-"
     run = b2a_base64(match[0].encode("utf-16-be"), newline=False).rstrip(b"=").replace(b"/", b",")
     return "&" + run.decode("ascii") + "-"
-
-
-def _malformed() -> Malformed:
-    return Malformed("Mailbox name is not valid modified UTF-7")
