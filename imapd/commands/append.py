@@ -24,7 +24,9 @@ def receive(session: Session, arguments: Arguments, size: int) -> Incoming | Non
     try:
         mailbox, _, _ = _before_message(arguments)
     except Malformed:
-        return None  # not yet at the message: the literal of the mailbox name, or a mistake that parse will tell
+        if arguments.peek in (b"{", b"~"):
+            return None  # not yet at the message: the literal of the mailbox name
+        raise  # before anything of the message is sent, as in the original
     try:
         return _folder(session, mailbox).new_message()
     except OSError as error:
