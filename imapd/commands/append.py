@@ -21,12 +21,13 @@ NO_ROOM = "Cannot create message - no write permission or out of disk space."
 
 def receive(session: Session, arguments: Arguments, size: int) -> Incoming | None:
     """Open a file for the message when the literal just announced is it; None for the mailbox name's literal."""
+    start = arguments.position
     try:
-        mailbox, _, _ = _before_message(arguments)
+        arguments.mailbox()
     except Malformed:
-        if arguments.peek in (b"{", b"~"):
-            return None  # not yet at the message: the literal of the mailbox name
-        raise  # before anything of the message is sent, as in the original
+        return None  # not yet at the message: the literal of the mailbox name, or a mistake that parse will tell
+    arguments.position = start
+    mailbox, _, _ = _before_message(arguments)  # what is wrong here is told before the message is sent
     try:
         return _folder(session, mailbox).new_message()
     except OSError as error:
