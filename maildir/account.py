@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INBOX = b"."
-_PARTS = (b"/cur", b"/new", b"/tmp")
+PARTS = (b"/cur", b"/new", b"/tmp")
 
 
 class Account:
@@ -52,7 +52,7 @@ class Account:
         made = self.root + b"/tmp/" + names.temporary() + purge.CREATED
         fs.mkdir(made)
         try:
-            for part in _PARTS:
+            for part in PARTS:
                 fs.mkdir(made + part)
             _mark(made)
             fs.sync_directory(made)
@@ -66,8 +66,8 @@ class Account:
 
     def _complete(self, path: bytes) -> None:
         """Make a folder of a directory that has no parts of one; FileExistsError when it is a folder."""
-        missing = [part for part in _PARTS if not fs.is_directory(path + part)]
-        if len(missing) < len(_PARTS):
+        missing = [part for part in PARTS if not fs.is_directory(path + part)]
+        if len(missing) < len(PARTS):
             raise FileExistsError(errno.EEXIST, "the folder exists", path)
         for part in missing:
             fs.mkdir(path + part)
