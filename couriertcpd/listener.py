@@ -82,6 +82,8 @@ class Listener:
                 ready.append(self._sockets[descriptor])
             elif descriptor in self._handlers:
                 self._handlers[descriptor]()
+        if self._wakeup.pending():
+            self._signals()
         self._expire()
         for listener in ready:
             self._accept_burst(listener)

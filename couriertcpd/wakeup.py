@@ -22,6 +22,10 @@ class Wakeup:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came.add(number)
 
+    def pending(self) -> bool:
+        """Whether came() has something to tell: a signal may come after poll() has looked at the descriptor."""
+        return bool(self._came)
+
     def came(self) -> frozenset[int]:
         """The signals since the last call; makes the descriptor quiet."""
         try:

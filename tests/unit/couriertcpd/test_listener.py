@@ -385,8 +385,7 @@ def test_stderrlogger(start, watch, tmp_path: Path) -> None:
         f"-stderrlogger={logger}", "-stderrloggername=mail", program=("/bin/sh", "-c", "echo line >&2; echo ok")
     )
     assert tcpd.connect().rest() == b"ok\n"
-    (process,) = [child for child in tcpd.children() if child.ppid() == tcpd.process.pid]
-    logger_process = watch(process.pid)
+    logger_process = watch(min(tcpd.children(), key=lambda child: child.create_time()).pid)
     tcpd.stop()
     assert logger_process.ends()
     assert (tmp_path / "log").read_text() == "started for mail\nline\n"
