@@ -1,0 +1,213 @@
+"""Address lists of header fields (RFC 5322 §3.4, obsolete syntax §4.4, broken forms taken; never raises).
+
+    parse(value) -> [Address]    Address = (name, adl, mailbox, host), as RFC 3501 §7.4.2 wants them:
+        (name or None, route or None, local part, host)    a mailbox; host is b"" where there is none
+        (None, None, group name, None)                     a group begins
+        (None, None, None, None)                           a group ends
+
+Quoting and comments are taken off; a comment is the name of a mailbox that has no other.  Encoded words stay as they
+are, and nothing inside one separates addresses.  `value` is an unfolded field.
+
+A quoted string or comment that never ends is read as if its first character were an ordinary one, so that the address
+behind it is found.  A group that never ends is ended.
+"""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Address = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
+
+MAX_ADDRESSES = 10_000  # entries of one list, groups' marks counted too; further ones are left out
+
+# One mailbox in its usual form: what nearly every From is, and most To.
+_USUAL = re.compile(
+    rb"[ \t]*+(?:(?:\"([^\"\\]*+)\"|([^\x00-\x20()<>\[\],;:\"\\@]++(?:[ ][^\x00-\x20()<>\[\],;:\"\\@]++)*))[ \t]*+)?"
+    rb"<([^\x00-\x20()<>\[\],;:\"\\@]++)@([^\x00-\x20()<>\[\],;:\"\\@]++)>[ \t]*+"
+)
+_ATOM = (
+    rb"(?P<blank>[\s\x00]++)"
+    rb"|(?P<atom>=\?[^?\s]{1,60}+\?[BbQq]\?[^?\s]*+\?=|\[[^\[\]<>,;\"()]*+\]?|[^\s\x00()<>\[\],;:\"@\\]++|\\)"
+)
+_QUOTED = rb"|(?P<quoted>\"((?:[^\"\\]++|\\.)*)(\")?)"
+_SPECIAL = rb"|(?P<special>.)"
+_TOKEN = re.compile(_ATOM + _QUOTED + _SPECIAL, re.DOTALL)
+_TOKEN_UNQUOTED = re.compile(_ATOM + _SPECIAL, re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_COMMENT_MARK = re.compile(rb"[()]|\\.", re.DOTALL)
+_GROUP_END: Address = (None, None, None, None)
+
+
+def parse(value: bytes) -> list[Address]:
+    """The addresses of one field; see the module."""
+    usual = _USUAL.fullmatch(value)
+    if usual:
+        return [(usual[1] or usual[2] or None, None, usual[3], usual[4])]
+    return _List().read(value)
+
+
+class _Words:
+    """Pieces of text, with a blank where there was one between them."""
+
+    __slots__ = ("pieces", "spaced")
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.spaced: list[bool] = []
+
+    def add(self, piece: bytes, spaced: bool) -> None:
+        self.pieces.append(piece)
+        self.spaced.append(spaced)
+
+    def phrase(self) -> bytes:
+        """All of it, each run of blanks as one."""
+        text = [b" " + piece if spaced else piece for piece, spaced in zip(self.pieces, self.spaced, strict=True)]
+        return b"".join(text).strip()
+
+    def address(self) -> tuple[bytes, bytes, bytes]:
+        """What stands before the address, local part, host.
+
+        Blanks around dots and @ are obsolete syntax and taken out; others end the address, on both sides.
+        """
+        pieces, spaced = self.pieces, self.spaced
+        if b"@" not in pieces:
+            return b"", self.phrase(), b""
+        at = len(pieces) - 1 - pieces[::-1].index(b"@")
+        first = max(at - 1, 0)
+        while first > 0 and self._glued(first):
+            first -= 1
+        last = at + 1
+        while last + 1 < len(pieces) and self._glued(last + 1):
+            last += 1
+        before = _Words()
+        before.pieces, before.spaced = pieces[:first], spaced[:first]
+        return before.phrase(), b"".join(pieces[first:at]), b"".join(pieces[at + 1 : last + 1])
+
+    def _glued(self, number: int) -> bool:
+        """Whether a piece belongs to the same address as the one before it."""
+        before, piece = self.pieces[number - 1], self.pieces[number]
+        return not self.spaced[number] or b"@" in (before, piece) or before.endswith(b".") or piece.startswith(b".")
+
+
+class _List:
+    """The state of reading one list."""
+
+    def __init__(self) -> None:
+        self.found: list[Address] = []
+        self.in_group = False
+        self._next()
+
+    def _next(self) -> None:
+        self.words = _Words()
+        self.angle: _Words | None = None
+        self.in_angle = False
+        self.comment = b""
+
+    def read(self, value: bytes) -> list[Address]:
+        """All entries of the list."""
+        for kind, text, spaced in _tokens(value):
+            if kind == "word":
+                self._word(text, spaced)
+            elif kind == "comment":
+                self.comment = self.comment or text
+            else:
+                self._special(text, spaced)
+            if len(self.found) >= MAX_ADDRESSES - 1:
+                self._next()
+                break
+        self._end_mailbox()
+        if self.in_group:
+            self.found.append(_GROUP_END)
+        return self.found
+
+    def _word(self, text: bytes, spaced: bool) -> None:
+        if self.in_angle and self.angle is not None:
+            self.angle.add(text, spaced)
+        elif self.angle is None:
+            self.words.add(text, spaced)
+
+    def _special(self, text: bytes, spaced: bool) -> None:
+        if text == b"<":
+            if self.angle is not None and not self.in_angle:
+                self._end_mailbox()  # a comma is missing
+            self.angle = self.angle or _Words()
+            self.in_angle = True
+        elif text == b">":
+            self.in_angle = False
+        elif self.in_angle and self.angle is not None and self.angle.pieces[:1] == [b"@"] and text in b",:@":
+            self.angle.add(text, spaced)  # <@route,@route:mailbox@host>
+        elif text in b",;":
+            self._end_mailbox()
+            if text == b";" and self.in_group:
+                self.in_group = False
+                self.found.append(_GROUP_END)
+        elif text == b":" and not (self.in_group or self.angle) and b"@" not in self.words.pieces:
+            self.found.append((None, None, self.words.phrase(), None))
+            self.in_group = True
+            self._next()
+        else:
+            self._word(text, spaced)
+
+    def _end_mailbox(self) -> None:
+        route: bytes | None = None
+        if self.angle is not None:
+            pieces = self.angle.pieces
+            if pieces[:1] == [b"@"] and b":" in pieces:
+                colon = pieces.index(b":")
+                route = b"".join(pieces[:colon])
+                del pieces[: colon + 1], self.angle.spaced[: colon + 1]
+            name = self.words.phrase() or self.comment
+            _, mailbox, host = self.angle.address()
+        else:
+            before, mailbox, host = self.words.address()
+            name = before or self.comment
+        if self.angle is not None or mailbox or host:
+            self.found.append((name or None, route, mailbox, host))
+        self._next()
+
+
+def _tokens(value: bytes) -> Iterator[tuple[str, bytes, bool]]:
+    """Words, comments and specials: kind, text without quoting, and whether a blank stands before."""
+    at = 0
+    token, comments, spaced = _TOKEN, True, False
+    while match := token.match(value, at):
+        at = match.end()
+        kind, text = match.lastgroup, match[0]
+        if kind == "blank":
+            spaced = True
+            continue
+        if kind == "quoted":
+            if match[5]:
+                yield "word", _ESCAPED.sub(rb"\1", match[4]), spaced
+            else:
+                # No quoted string begins behind one that never ends, and nobody looks for its end again.
+                token, at = _TOKEN_UNQUOTED, match.start() + 1
+                yield "word", b'"', spaced
+        elif text == b"(" and comments:
+            end = _comment_end(value, at)
+            if end:
+                yield "comment", _ESCAPED.sub(rb"\1", value[at : end - 1]).strip(), spaced
+                at, spaced = end, True
+                continue
+            comments = False
+            yield "word", text, spaced
+        else:
+            yield ("special" if kind == "special" and text not in b'()"[]' else "word"), text, spaced
+        spaced = False
+
+
+def _comment_end(value: bytes, start: int) -> int:
+    """Behind the parenthesis that closes the comment begun before start; 0 when none does."""
+    depth = 1
+    for match in _COMMENT_MARK.finditer(value, start):
+        if match[0] == b"(":
+            depth += 1
+        elif match[0] == b")":
+            depth -= 1
+            if depth == 0:
+                return match.end()
+    return 0

@@ -1,0 +1,266 @@
+"""The MIME tree of a message, by offsets into the octets on disk (RFC 2045, 2046; never raises on any content).
+
+    parse(octets) -> Part         the message as a tree
+
+    Part.header       its own header (rfc822.Header): of the message for the root, of the body part below a multipart,
+                      of the message in a message/rfc822
+    Part.start, .body, .end       octets[start:body] header with its empty line, octets[body:end] content
+    Part.maintype, .subtype       lower case; text/plain where Content-Type is missing or makes no sense
+    Part.parameters               of Content-Type, see rfc2231
+    Part.children                 the parts of a multipart, else empty
+    Part.message                  the message in a message/rfc822, else None
+    Part.encoding()               Content-Transfer-Encoding in lower case, b"" when there is none
+    Part.newlines(), .wire_octets()   of the content, counted when asked for
+    Part.walk()                   this part and all below, in order
+
+One pass: a search for the line starts that open boundaries share runs forward only, in C, so the time grows with the
+size and not with size times parts.
+
+Decisions where the RFCs leave room, or mail breaks them:
+  * Content-Type counts with or without MIME-Version.  (The original ignores it without; people get to see raw MIME.)
+  * A delimiter line is `--boundary`, or `--boundary--` to close, with nothing else on it but blanks.  A longer line
+    that begins like a boundary is text: `--abc` is no delimiter of `ab`, which the original takes it for.
+  * The innermost open multipart owns a delimiter; what is still open inside ends there.  After its closing delimiter
+    a multipart has no more parts.
+  * A part ends before the line end that precedes the delimiter, at every level of nesting.
+  * A multipart without boundary, without a single part, or below MAX_DEPTH is shown as text/plain, so that somebody
+    can read it.  Behind MAX_PARTS parts or MAX_DASHES look-alikes nothing is divided any more.
+  * message/rfc822 is divided whatever its encoding says (RFC 2045 §6.4 allows none).
+"""
+
+from __future__ import annotations
+
+import re
+
+from maildir import rfc2231
+from maildir.lineends import LineEnds
+from maildir.rfc822 import EMPTY_LINES, Header, body_start, fields_between
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from maildir.lineends import Octets
+    from maildir.rfc2231 import Parameters
+
+MAX_PARTS = 10_000  # parts of one message, nested messages counted too
+MAX_DEPTH = 100  # levels of multipart and message/rfc822
+MAX_BOUNDARY = 1_000  # octets of a boundary (RFC 2046 allows 70)
+MAX_DASHES = 1_000_000  # lines that begin as the open boundaries do and are none
+
+_PADDING = 100  # blanks behind a boundary
+
+_TYPE = re.compile(rb"([!#-'*+\-.0-9A-Z^-~]++)\s*+/\s*+([!#-'*+\-.0-9A-Z^-~]++)", re.IGNORECASE)
+_TOKEN = re.compile(rb"[!#-'*+\-.0-9A-Z^-~]++", re.IGNORECASE)
+_CR = 13
+_TEXT = (b"text", b"plain")
+_MESSAGE = (b"message", b"rfc822")
+
+
+class Part:
+    """One node of the tree; see the module for its attributes."""
+
+    __slots__ = ("children", "end", "header", "line_ends", "maintype", "message", "parameters", "subtype")
+
+    def __init__(self, header: Header, line_ends: LineEnds, default: tuple[bytes, bytes]) -> None:
+        self.header = header
+        self.end = header.body
+        self.line_ends = line_ends
+        self.maintype, self.subtype = default
+        self.parameters: Parameters = ()
+        self.children: list[Part] = []
+        self.message: Part | None = None
+        value = header.first(b"content-type")
+        if value is not None:
+            self.maintype, self.subtype, self.parameters = content_type(value)
+
+    @property
+    def start(self) -> int:
+        """Where its header begins."""
+        return self.header.start
+
+    @property
+    def body(self) -> int:
+        """Where its content begins."""
+        return self.header.body
+
+    def encoding(self) -> bytes:
+        """Content-Transfer-Encoding in lower case, b"" when there is none."""
+        match = _TOKEN.match(self.header.first(b"content-transfer-encoding") or b"")
+        return match[0].lower() if match else b""
+
+    def newlines(self) -> int:
+        """Line ends in the content."""
+        return self.line_ends.newlines(self.body, self.end)
+
+    def wire_octets(self) -> int:
+        """The size of the content on the wire."""
+        return self.line_ends.wire_octets(self.body, self.end)
+
+    def walk(self) -> Iterator[Part]:
+        """The part and all below, each before what is in it."""
+        todo = [self]
+        while todo:
+            part = todo.pop()
+            yield part
+            todo.extend(reversed(part.children))
+            if part.message is not None:
+                todo.append(part.message)
+
+
+def content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
+    """Type, subtype and parameters of a Content-Type value; text/plain for what is none (RFC 2045 §5.2)."""
+    word, parameters = rfc2231.split(value)
+    match = _TYPE.match(word)
+    return (match[1].lower(), match[2].lower(), parameters) if match else (*_TEXT, parameters)
+
+
+def parse(octets: Octets, line_ends: LineEnds | None = None) -> Part:
+    """Divide a message; line_ends can be shared by who asks for other counts of the same octets."""
+    return _Divider(octets, line_ends or LineEnds(octets)).divide()
+
+
+def _shared(boundaries: Iterable[bytes]) -> bytes:
+    """What all of them begin with."""
+    first, last = min(boundaries, default=b""), max(boundaries, default=b"")
+    length = 0
+    while length < len(first) and first[length] == last[length]:  # sorted, so last differs no later than others do
+        length += 1
+    return first[:length]
+
+
+class _Forward:
+    """A search whose starting points only grow: no octet is looked at twice."""
+
+    __slots__ = ("clear", "found", "octets", "what")
+
+    def __init__(self, octets: Octets, what: bytes) -> None:
+        self.octets = octets
+        self.what = what
+        self.found = -1
+        self.clear = 0  # nothing begins before this offset, from the last start on
+
+    def find(self, start: int, end: int) -> int:
+        """As bytes.find()."""
+        if self.found < start:
+            begin = max(start, self.clear)
+            self.found = self.octets.find(self.what, begin, end)
+            if self.found < 0:
+                self.clear = max(begin, end - len(self.what) + 1)
+                return -1
+        return self.found if self.found + len(self.what) <= end else -1
+
+
+class _Divider:
+    """The state of one pass: the parts that are open, outermost first, and the boundaries that may come."""
+
+    def __init__(self, octets: Octets, line_ends: LineEnds) -> None:
+        self.octets = octets
+        self.line_ends = line_ends
+        self.end = len(octets)
+        self.at = 0  # the line start from which to look for the next delimiter
+        self.open: list[Part] = []
+        self.boundaries: list[bytes] = []  # one for each open part, b"" for those that wait for none
+        self.levels: dict[bytes, int] = {}  # boundary: the innermost part that has it
+        self.prefix = b""
+        self.parts = 0
+        self.dashes = 0
+        self.searches = {what: _Forward(octets, what) for what in EMPTY_LINES}
+
+    def divide(self) -> Part:
+        """The root, with all that is in it."""
+        self._begin(0, _TEXT)
+        root = self.open[0]
+        while self.levels and self.parts < MAX_PARTS:
+            delimiter = self._delimiter(self.at, self.end)
+            if delimiter is None:
+                break
+            line, next_line, level, opens = delimiter
+            self._end_from(level + 1, self._cut(line))
+            if opens:
+                self._begin(next_line, _MESSAGE if self.open[-1].subtype == b"digest" else _TEXT)
+            else:
+                self.at = next_line
+                self.boundaries[-1] = b""
+                self._expect()
+        self._end_from(0, self.end)
+        return root
+
+    def _begin(self, start: int, default: tuple[bytes, bytes]) -> None:
+        """Open the part whose header begins at start, and where that is a message/rfc822 also the message in it."""
+        while True:
+            body = self.at = body_start(self.octets, start, self.end, self._find)
+            delimiter = self._delimiter(start, body)  # one in the header ends it
+            if delimiter is not None:
+                self.at = delimiter[0] + 1
+                body = max(start, self._cut(delimiter[0]))
+            part = Part(
+                Header(self.octets, start, body, fields_between(self.octets, start, body)), self.line_ends, default
+            )
+            self._add(part)
+            if (part.maintype, part.subtype) != _MESSAGE or len(self.open) >= MAX_DEPTH or self.parts >= MAX_PARTS:
+                return
+            start, default = body, _TEXT
+
+    def _add(self, part: Part) -> None:
+        if self.open:
+            parent = self.open[-1]
+            if parent.maintype == b"multipart":
+                parent.children.append(part)
+            else:
+                parent.message = part
+        boundary = b""
+        if part.maintype == b"multipart" and len(self.open) < MAX_DEPTH - 1:
+            boundary = (rfc2231.find(part.parameters, b"boundary") or b"").rstrip()
+        self.open.append(part)
+        self.boundaries.append(boundary if len(boundary) <= MAX_BOUNDARY else b"")
+        self.parts += 1
+        if boundary:
+            self._expect()
+
+    def _expect(self) -> None:
+        """Reckon anew what delimiters may come."""
+        self.levels = {boundary: level for level, boundary in enumerate(self.boundaries) if boundary}
+        self.prefix = b"\n--" + _shared(self.levels)
+
+    def _delimiter(self, start: int, end: int) -> tuple[int, int, int, bool] | None:
+        """The next delimiter from the line at start on: the line end before it, the next line, whose it is, opening."""
+        octets = self.octets
+        at = max(start - 1, 0)
+        while self.levels and self.dashes < MAX_DASHES:
+            at = octets.find(self.prefix, at, end)
+            if at < 0:
+                return None
+            longest = at + 3 + MAX_BOUNDARY + _PADDING
+            line_end = octets.find(b"\n", at + 1, min(longest, self.end))
+            if line_end < 0 and longest >= self.end:
+                line_end = self.end
+            if line_end >= 0:
+                line = octets[at + 3 : line_end].rstrip()
+                if line in self.levels:
+                    return at, min(line_end + 1, self.end), self.levels[line], True
+                if line.endswith(b"--") and line[:-2] in self.levels:
+                    return at, min(line_end + 1, self.end), self.levels[line[:-2]], False
+            self.dashes += 1
+            at = max(line_end, at + 1)
+        return None
+
+    def _cut(self, line_end: int) -> int:
+        """Where the content before a delimiter ends: the line end between them belongs to neither (RFC 2046 §5.1.1)."""
+        return line_end - (line_end > 0 and self.octets[line_end - 1] == _CR)
+
+    def _end_from(self, level: int, end: int) -> None:
+        """End the parts from this level inwards."""
+        ended = self.open[level:]
+        for part in ended:
+            part.end = max(part.start, end)
+            part.header.body = min(part.header.body, part.end)
+            opaque = part.maintype == b"multipart" and not part.children
+            if opaque or ((part.maintype, part.subtype) == _MESSAGE and part.message is None):
+                (part.maintype, part.subtype), part.parameters = _TEXT, ()
+        del self.open[level:], self.boundaries[level:]
+        if ended:
+            self._expect()
+
+    def _find(self, what: bytes, start: int, end: int) -> int:
+        return self.searches[what].find(start, end)
