@@ -1,0 +1,111 @@
+"""BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
+
+    render(part, extended, utf8=False) -> bytes   the parenthesized list, from an rfc2045.Part
+
+Types, parameter names, dispositions and encodings are in lower case, as the original has them.  A part that names no
+encoding is 7bit, or 8bit when there are such octets in it.  Languages and location are there (RFC 3501; the original
+leaves them out): one language as a string, several as a list.
+"""
+
+from __future__ import annotations
+
+from imapd import envelope
+from imapd.headertext import nstring
+from maildir import rfc2231
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from maildir.rfc2045 import Part
+    from maildir.rfc2231 import Parameters
+
+MAX_LANGUAGES = 100  # of one part
+
+_BLOCK = 1 << 16  # octets that are looked through at once for 8-bit ones
+_NAMES = frozenset(
+    (
+        b"content-id",
+        b"content-description",
+        b"content-md5",
+        b"content-disposition",
+        b"content-language",
+        b"content-location",
+    )
+)
+
+
+def render(part: Part, extended: bool, utf8: bool = False) -> bytes:
+    """BODYSTRUCTURE, or BODY when not extended, of a message or a part and all in it."""
+    pieces: list[bytes] = []
+    _append(pieces, part, extended, utf8)
+    return b"".join(pieces)
+
+
+def _append(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None:
+    fields = {name: values[-1] for name, values in part.header.collect(_NAMES).items()}
+    pieces.append(b"(")
+    if part.children:
+        for child in part.children:
+            _append(pieces, child, extended, utf8)
+        pieces.append(b" " + nstring(part.subtype, utf8))
+        if extended:
+            pieces.append(b" " + _parameters(part.parameters, utf8))
+    else:
+        _append_single(pieces, part, fields, extended, utf8)
+        if extended:
+            pieces.append(b" " + nstring(fields.get(b"content-md5") or None, utf8))
+    if extended:
+        pieces.append(
+            b" %b %b %b"
+            % (
+                _disposition(fields.get(b"content-disposition"), utf8),
+                _languages(fields.get(b"content-language"), utf8),
+                nstring(fields.get(b"content-location") or None, utf8),
+            )
+        )
+    pieces.append(b")")
+
+
+def _append_single(pieces: list[bytes], part: Part, fields: dict[bytes, bytes], extended: bool, utf8: bool) -> None:
+    pieces.append(
+        b"%b %b %b %b %b %b %d"
+        % (
+            nstring(part.maintype, utf8),
+            nstring(part.subtype, utf8),
+            _parameters(part.parameters, utf8),
+            nstring(fields.get(b"content-id") or None, utf8),
+            nstring(fields.get(b"content-description") or None, utf8),
+            nstring(part.encoding() or (b"7bit" if _is_ascii(part) else b"8bit"), utf8),
+            part.wire_octets(),
+        )
+    )
+    if part.message is not None:
+        pieces.append(b" " + envelope.render(part.message.header, utf8) + b" ")
+        _append(pieces, part.message, extended, utf8)
+    if part.message is not None or part.maintype == b"text":
+        pieces.append(b" %d" % part.newlines())
+
+
+def _parameters(parameters: Parameters, utf8: bool) -> bytes:
+    if not parameters:
+        return b"NIL"
+    return b"(" + b" ".join(nstring(text, utf8) for parameter in parameters for text in parameter) + b")"
+
+
+def _disposition(value: bytes | None, utf8: bool) -> bytes:
+    if not value:
+        return b"NIL"
+    word, parameters = rfc2231.split(value)
+    return b"(" + nstring(word.lower(), utf8) + b" " + _parameters(parameters, utf8) + b")"
+
+
+def _languages(value: bytes | None, utf8: bool) -> bytes:
+    tags = [tag.partition(b"(")[0].strip() for tag in (value or b"").split(b",", MAX_LANGUAGES)[:MAX_LANGUAGES]]
+    tags = [tag for tag in tags if tag]
+    if len(tags) < 2:
+        return nstring(tags[0] if tags else None, utf8)
+    return b"(" + b" ".join(nstring(tag, utf8) for tag in tags) + b")"
+
+
+def _is_ascii(part: Part) -> bool:
+    octets = part.header.octets
+    return all(octets[at : min(at + _BLOCK, part.end)].isascii() for at in range(part.body, part.end, _BLOCK))

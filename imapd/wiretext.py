@@ -1,0 +1,77 @@
+"""Octets on disk as they go over the wire: each LF that stands without a CR becomes CRLF, nothing else changes.
+
+    Piece(octets, start, end, line_ends=None)   a stretch of octets on disk (bytes or an mmap)
+        .size(partial=None) -> int              octets on the wire
+        .chunks(partial=None) -> Iterator[bytes]   the octets on the wire, at most MAX_CHUNK at a time
+
+partial is (start, count) in octets on the wire, count None for all the rest (RFC 3501 §6.4.5); what lies beyond the
+end is left out.  With the message's LineEnds the partials of a large body, asked for one after the other, do not count
+what is before them again.
+"""
+
+from __future__ import annotations
+
+from maildir.lineends import LineEnds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from maildir.lineends import Octets
+
+    Partial = tuple[int, int | None]
+
+MAX_CHUNK = 1 << 16
+
+_BLOCK = MAX_CHUNK // 2  # octets on disk, all of which may be LF
+
+
+class Piece:
+    """See the module."""
+
+    __slots__ = ("end", "line_ends", "octets", "start")
+
+    def __init__(self, octets: Octets, start: int, end: int, line_ends: LineEnds | None = None) -> None:
+        self.octets = octets
+        self.start = start
+        self.end = end
+        self.line_ends = line_ends or LineEnds(octets)
+
+    def size(self, partial: Partial | None = None) -> int:
+        """Octets on the wire."""
+        whole = self.line_ends.wire_octets(self.start, self.end)
+        if partial is None:
+            return whole
+        start, count = partial
+        rest = max(whole - start, 0)
+        return rest if count is None else min(rest, count)
+
+    def chunks(self, partial: Partial | None = None) -> Iterator[bytes]:
+        """The octets on the wire."""
+        first, left = partial or (0, None)
+        at, before = self.line_ends.before(self.start, self.end, first)
+        skip = first - before
+        while at < self.end and left != 0:
+            end = min(at + _BLOCK, self.end)
+            chunk = _converted(self.octets, at, end)
+            at = end
+            if skip:
+                chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
+            if left is not None:
+                chunk = chunk[:left]
+                left -= len(chunk)
+            if chunk:
+                yield chunk
+
+
+def _converted(octets: Octets, start: int, end: int) -> bytes:
+    chunk = octets[start:end]
+    if b"\r" in chunk:
+        chunk = chunk.replace(b"\r\n", b"\n")
+    chunk = chunk.replace(b"\n", b"\r\n")
+    # The CR of a first LF may be the last octet before.
+    return chunk[1:] if start > 0 and octets[start] == _LF and octets[start - 1] == _CR else chunk
+
+
+_CR = 13
+_LF = 10
