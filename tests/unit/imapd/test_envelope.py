@@ -1,6 +1,7 @@
 """ENVELOPE lines, literally."""
 
 import pytest
+
 from imapd import envelope, headertext
 from imapd.headertext import nstring
 from maildir import rfc822

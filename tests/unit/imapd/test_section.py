@@ -4,6 +4,7 @@ import mmap
 import tempfile
 
 import pytest
+
 from imapd import wiretext
 from imapd.section import extract
 from imapd.wire.section import Section

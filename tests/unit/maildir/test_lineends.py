@@ -4,6 +4,7 @@ import mmap
 import tempfile
 
 import pytest
+
 from maildir import lineends
 from maildir.lineends import LineEnds, newlines, wire_octets
 

@@ -1,6 +1,7 @@
 """The MIME tree: where parts begin and end, and what broken structure gives."""
 
 import pytest
+
 from maildir import rfc2045
 from maildir.rfc2045 import Part, content_type, parse
 

@@ -4,6 +4,7 @@ import mmap
 import tempfile
 
 import pytest
+
 from maildir import rfc822
 from maildir.rfc822 import body_start, scan, unfold
 
