@@ -6,8 +6,8 @@ import imaplib
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,16 +74,23 @@ def test_same_log_lines(courier: Courier, ours: Ours) -> None:
     """What a log filter sees of one session is the same but for the counters."""
     lines = []
     for server in (courier, ours):
-        before = len(server.log.read_text("utf-8"))
         imap = _connect(server.port)
-        port = imap.socket().getsockname()[1]
+        marker = f"port=[{imap.socket().getsockname()[1]}]"
         _messages_after_login(imap)
-        marker = f"port=[{port}]"
-        lines.append(
-            [line.split(marker)[0] for line in server.log.read_text("utf-8")[before:].splitlines() if marker in line]
-        )
+        lines.append([line.split(marker)[0] for line in _logged(server, marker, "LOGOUT")])
     assert lines[0] == lines[1]
     assert [line.split(",")[0] for line in lines[1]] == ["DEBUG: Connection", "INFO: LOGIN", "INFO: LOGOUT"]
+
+
+def _logged(server: Courier | Ours, marker: str, last: str) -> list[str]:
+    """The lines with the marker, when one with `last` is among them: a server logs the end after it has answered."""
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        lines = [line for line in server.log.read_text("utf-8").splitlines() if marker in line]
+        if any(last in line for line in lines):
+            return lines
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("mixed", ["their login, our server", "our login, their server"])
@@ -100,7 +107,9 @@ def test_mixed_login_and_server(place: Place, courier: Courier, ours: Ours, mixe
 
 
 def test_their_couriertls_before_our_imaplogin(place: Place, courier: Courier, ours: Ours, tmp_path: Path) -> None:
-    certificate = courier.configuration / "test.pem"
+    chain = Courier(place, auth=ours.auth)
+    chain.log = chain.work / "tls.log"
+    certificate = chain.configuration / "test.pem"
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
          "-keyout", str(certificate), "-out", str(tmp_path / "certificate")],
@@ -111,8 +120,6 @@ def test_their_couriertls_before_our_imaplogin(place: Place, courier: Courier, o
     with certificate.open("ab") as file:
         file.write((tmp_path / "certificate").read_bytes())
     certificate.chmod(0o644)
-    chain = Courier(place, auth=ours.auth)
-    chain.log = chain.work / "tls.log"
     login = [courier.COURIERTLS, "-server", "-tcpd", "-user=courier", str(ours.prefix / "sbin/imaplogin")]
     settings = (
         "AUTHDAEMONVAR=/run/courier/authdaemon IMAP_TLS=1 TLS_CERTFILE=/etc/courier/test.pem TLS_VERIFYPEER=NONE\n"
@@ -123,8 +130,8 @@ def test_their_couriertls_before_our_imaplogin(place: Place, courier: Courier, o
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        with closing(imaplib.IMAP4_SSL("127.0.0.1", chain.port, ssl_context=context, timeout=_SECONDS)) as imap:
-            assert _messages_after_login(imap) == 40
+        imap = imaplib.IMAP4_SSL("127.0.0.1", chain.port, ssl_context=context, timeout=_SECONDS)
+        assert _messages_after_login(imap) == 40
     finally:
         chain.stop()
     assert "starttls=1" in chain.log.read_text("utf-8")

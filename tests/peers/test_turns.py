@@ -40,26 +40,39 @@ def session(server: Courier | Ours, account: Account) -> Iterator[imaplib.IMAP4]
 
 
 def folders(imap: imaplib.IMAP4) -> list[bytes]:
-    """The mailboxes' names, as LIST quotes them, in order."""
-    return sorted(line.rpartition(b' "." ')[2] for line in imap.list()[1] if isinstance(line, bytes))
+    """The names of the mailboxes that can be selected, as LIST quotes them, in order."""
+    lines = [line for line in imap.list()[1] if isinstance(line, bytes)]
+    return sorted(line.rpartition(b' "." ')[2] for line in lines if rb"\Noselect" not in line)
 
 
 def contents(imap: imaplib.IMAP4, mailbox: str) -> dict[str, object]:
-    """What EXAMINE and FETCH tell of a mailbox."""
+    """What EXAMINE, STATUS and FETCH tell of a mailbox."""
     status, data = imap.select(mailbox, readonly=True)
     assert status == "OK", data
     count = int(data[0] or b"0")
-    state: dict[str, object] = {name: imap.response(name)[1] for name in ("UIDVALIDITY", "UIDNEXT")}
+    uidvalidity = imap.response("UIDVALIDITY")[1]
+    told = imap.status(mailbox, "(UIDNEXT UIDVALIDITY MESSAGES UNSEEN)")[1][0]
+    state: dict[str, object] = {
+        "uidvalidity": uidvalidity,
+        "status": sorted(re.findall(rb"[A-Z]+ \d+", told.rpartition(b"(")[2])),
+    }
     state["messages"] = messages = {}
     if count:
         for line in imap.fetch("1:*", "(UID FLAGS RFC822.SIZE INTERNALDATE)")[1]:
-            found: dict[str, bytes] = {}
-            for match in _FETCHED.finditer(line if isinstance(line, bytes) else line[0]):
-                found |= {name: value for name, value in match.groupdict().items() if value is not None}
-            flags = frozenset(found["flags"].split()) - {b"\\Recent"}
-            messages[int(found["uid"])] = (flags, int(found["size"]), found["date"])
+            found = _items(line)
+            messages[int(found["uid"])] = (_lasting(found["flags"]), int(found["size"]), found["date"])
     assert len(messages) == count
     return state
+
+
+def _items(line: bytes) -> dict[str, bytes]:
+    """What one FETCH answer tells, by the names in _FETCHED."""
+    found = (match.groupdict().items() for match in _FETCHED.finditer(line))
+    return {name: value for items in found for name, value in items if value is not None}
+
+
+def _lasting(flags: bytes) -> frozenset[bytes]:
+    return frozenset(flags.split()) - {b"\\Recent"}
 
 
 def everything(server: Courier | Ours, account: Account) -> dict[str, object]:
@@ -168,12 +181,10 @@ def test_both_at_once(servers: Servers, account: Account) -> None:
             assert _seen(here) == _seen(there)
 
 
-def _seen(imap: imaplib.IMAP4) -> list[tuple[bytes, bytes]]:
-    lines = imap.fetch("1:*", "(UID FLAGS)")[1]
-    return sorted(
-        (bytes(line).split(b"UID ")[1].split()[0], b" ".join(sorted(re.findall(rb"\\(?!Recent)\w+", line))))
-        for line in lines
-    )
+def _seen(imap: imaplib.IMAP4) -> dict[bytes, frozenset[bytes]]:
+    """Uids and flags. An answer without a uid is a piece of news that came along."""
+    answers = [_items(line) for line in imap.fetch("1:*", "(UID FLAGS)")[1]]
+    return {items["uid"]: _lasting(items["flags"]) for items in answers if "uid" in items}
 
 
 def test_subscriptions(servers: Servers, account: Account) -> None:
