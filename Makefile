@@ -46,7 +46,7 @@ types: .venv/ok ## mypy
 layers: .venv/ok ## who may import whom
 	$(VENV)/lint-imports --config setup.cfg
 
-test: .venv/ok build/site/.ok ## all tests but the clients' figures in tests/bench
+test: .venv/ok build/site/.ok ## all tests; the figures of tests/bench are none
 	$(VENV)/pytest -q -n $(PYTEST_WORKERS) tests --ignore=tests/bench
 
 test-clients: .venv/ok build/site/.ok ## real clients against the installed tree
@@ -55,8 +55,8 @@ test-clients: .venv/ok build/site/.ok ## real clients against the installed tree
 test-packages: ## as root on Debian: the clients and tools that the tests use
 	@$(BUILD)/test-packages
 
-bench: .venv/ok build/site/.ok ## the figures
-	$(VENV)/pytest -q -s tests/bench
+bench: .venv/ok build/site/.ok ## the figures, beside the C Courier-IMAP and Dovecot
+	$(VENV)/python -m tests.bench
 
 install: build/site/.ok ## the installed tree, below DESTDIR if given
 	@$(BUILD)/install-tree
