@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from chain import chain  # noqa: F401 - the fixture is everybody's
+
 from couriertcpd import environ
 
 SOURCE = Path(__file__).resolve().parent.parent
