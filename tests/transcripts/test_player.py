@@ -39,8 +39,8 @@ def play(tmp_path, text, answers, variables=None):
 
 
 def test_what_is_sent(tmp_path):
-    sent = play(tmp_path, "C: a ${user}\nC+ \\x00\\\\ü\\r\\n\nC:\n", b"", {"user": "kim"})
-    assert sent == b"a kim\r\n\x00\\" + "ü".encode() + b"\r\n\r\n"
+    sent = play(tmp_path, "C: a ${user}\nC+ \\x00\\\\ü\\r\\n\nC* 3 x\\n\nC:\n", b"", {"user": "kim"})
+    assert sent == b"a kim\r\n\x00\\" + "ü".encode() + b"\r\nx\nx\nx\n\r\n"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ r"""Transcripts: what a client sends and a server answers, as text.
 
     C: a1 SELECT INBOX              the client sends this line
     C+ ab\r\n\x00                   the client sends these octets and no line end; \r \n \t \\ and \xNN are escapes
+    C* 70000 x                      the same, so many times
     S: * 3 EXISTS                   the server sends exactly this line
     S~ \* OK \[UIDNEXT (?P<next>\d+)\] .*       a line that the regular expression matches as a whole
     S* * LIST () "." "INBOX"        lines that come in any order: as many as there are S* (and S*~) in a row
@@ -27,8 +28,9 @@ from pathlib import Path
 from tests.transcripts import maildirs
 
 MAX_OCTETS = 1 << 20
+SHOWN_OCTETS = 1000  # of what is sent at once, where a difference is told
 
-_STEP = re.compile(r"(C:|C\+|S:|S~|S\*~|S\*|S\+|S\.|M:)(?: (.*))?\Z")
+_STEP = re.compile(r"(C:|C\+|C\*|S:|S~|S\*~|S\*|S\+|S\.|M:)(?: (.*))?\Z")
 _HEADER = re.compile(r"# (maildir|setting|begins|exits): (.*)\Z")
 _ESCAPE = re.compile(rb"\\(r|n|t|\\|x[0-9a-f]{2})")
 _ESCAPES = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
@@ -126,7 +128,7 @@ class Player:
 
     def send(self, octets: bytes) -> None:
         """Send octets to the server."""
-        self._said.append("C " + ascii(octets)[2:-1])
+        self._said.append("C " + ascii(octets[:SHOWN_OCTETS])[2:-1])
         try:
             self._connection.sendall(octets)
         except OSError as error:
@@ -137,6 +139,9 @@ class Player:
             self.send(self._filled(step.text).encode() + b"\r\n")
         elif step.kind == "C+":
             self.send(_unescaped(self._filled(step.text)))
+        elif step.kind == "C*":
+            count, _, text = step.text.partition(" ")
+            self.send(_unescaped(text) * int(count))
         elif step.kind == "S:":
             self.expect_line(step, re.escape(self._filled(step.text)))
         elif step.kind == "S~":
