@@ -46,8 +46,11 @@ def folders(imap: imaplib.IMAP4) -> list[bytes]:
 
 
 def contents(imap: imaplib.IMAP4, mailbox: str) -> dict[str, object]:
-    """What EXAMINE, STATUS and FETCH tell of a mailbox."""
-    status, data = imap.select(mailbox, readonly=True)
+    """What SELECT, STATUS and FETCH tell of a mailbox.
+
+    Not EXAMINE: the original keeps no uid list then, so that a new mailbox has another uidvalidity each second.
+    """
+    status, data = imap.select(mailbox)
     assert status == "OK", data
     count = int(data[0] or b"0")
     uidvalidity = imap.response("UIDVALIDITY")[1]
