@@ -282,8 +282,6 @@ class Listener:
         receiver = awaited.receiver
         try:
             data = awaited.client.recv(4096, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            if not data:
-                raise BadHeader("connection closed before the PROXY statement")
             awaited.client.recv(receiver.take(data), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
@@ -291,7 +289,10 @@ class Listener:
             self._reject(awaited, str(error))
             return
         except OSError as error:
-            self._reject(awaited, error.strerror or str(error))
+            self._reject(awaited, error.strerror or str(error), gone=True)
+            return
+        if not data:
+            self._reject(awaited, "connection closed before the end of the PROXY statement", gone=True)
             return
         if receiver.done:
             client = self._forget(awaited)
@@ -303,8 +304,10 @@ class Listener:
         del self._awaited[descriptor], self._handlers[descriptor]
         return awaited.client
 
-    def _reject(self, awaited: Awaited, reason: str) -> None:
-        complain(f"haproxy: {log.printable(reason)}, ip=[{addresses.written(awaited.ends.remote)}]")
+    def _reject(self, awaited: Awaited, reason: str, gone: bool = False) -> None:
+        """Close the connection and say why, unless it was only a proxy's look whether we are there."""
+        if awaited.receiver.begun or not gone:
+            complain(f"haproxy: {log.printable(reason)}, ip=[{addresses.written(awaited.ends.remote)}]")
         self._refuse(self._forget(awaited), awaited.slot, b"")
 
     def _expire(self) -> None:

@@ -47,6 +47,11 @@ class Receiver:
         self._kept = b""
         self._skip = 0
 
+    @property
+    def begun(self) -> bool:
+        """True when the client has sent anything at all; a proxy that only looks whether we are there does not."""
+        return bool(self._kept)
+
     def take(self, data: bytes) -> int:
         """Take what belongs to the header from the front of data; returns how many octets.  Raises BadHeader."""
         taken = 0

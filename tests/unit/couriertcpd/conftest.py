@@ -89,12 +89,12 @@ def watch() -> Callable[[int], Watched]:
 class Tcpd:
     """A running couriertcpd."""
 
-    def __init__(self, words: list[str], port: int, **how: object) -> None:
+    def __init__(self, words: list[str], port: int, before: str = "", **how: object) -> None:
         self.port = port
         self.log = b""
         self._clients: list[Client] = []
         self.process = subprocess.Popen(  # type: ignore[call-overload]
-            [sys.executable, "-c", FOREGROUND, *words],
+            [sys.executable, "-c", before + FOREGROUND, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -142,7 +142,7 @@ Start = Callable[..., Tcpd]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """start(*options, program=[...]) -> Tcpd."""
+    """start(*options, program=(...), before=CODE run first) -> Tcpd; PORT in an option becomes the port."""
     running: list[Tcpd] = []
     reserved: list[socket.socket] = []
 

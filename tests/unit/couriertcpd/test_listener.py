@@ -190,15 +190,45 @@ def test_a_process_that_closes_its_slot_keeps_it_while_it_lives(start) -> None:
     assert waiting.socket.recv(100) == b"hello\n"
 
 
-def test_many_connections_at_once(start) -> None:
-    tcpd = start("-maxprocs=60", "-maxperip=3", "-maxperc=25")
-    clients = [tcpd.connect(f"127.0.{block}.{host}") for block in (1, 2) for host in range(1, 11) for _ in range(4)]
-    served = [client.socket.getsockname()[0] for client in clients if client.echoes()]
-    assert len(served) == 50
-    assert len(tcpd.children()) == 50
-    for block in ("127.0.1.", "127.0.2."):
-        assert sum(address.startswith(block) for address in served) == 25
-    assert max(served.count(address) for address in served) == 3
+def test_two_hundred_connections_from_fifty_addresses(start, tmp_path: Path) -> None:
+    path = write(tmp_path / "db", {"127.0.1.1": "deny", "127.0.5": "allow,MAXCPERIP=1"})
+    tcpd = start("-maxprocs=111", "-maxperip=3", "-maxperc=25", f"-access={path}")
+    sources = [f"127.0.{block}.{host}" for block in range(1, 6) for host in range(1, 11) for _ in range(4)]
+    served = [source for source in sources if tcpd.connect(source).echoes()]
+    per_block = [sum(source.startswith(f"127.0.{block}.") for source in served) for block in range(1, 6)]
+    assert per_block == [25, 25, 25, 25, 10]
+    assert "127.0.1.1" not in served
+    assert max(served.count(source) for source in served) == 3
+    assert len(tcpd.children()) == 110
+    assert tcpd.connect("127.0.9.1").echoes()
+    waiting = tcpd.connect("127.0.9.2")
+    waiting.socket.sendall(b"hello\n")
+    tcpd.expect("ALERT: 111 maximum active connections.\n")
+    assert waiting.has_nothing()
+    tcpd.stop()
+    # Each of 8 or 9 addresses of the first four blocks once, until the block is full; each of the last one three times.
+    refused = tcpd.log.count(b"ALERT: Maximum connection limit reached for ")
+    assert refused == 4 * 8 + 10 * 3
+    assert tcpd.log.count(b"ALERT: -maxperc=25 (TCPDOPTS): ") == 200 - 4 - 110 - refused
+
+
+def test_no_process_for_a_connection(start) -> None:
+    fails_once = """
+from couriertcpd import spawn
+fork = spawn.fork
+def failing(run):
+    spawn.fork = fork
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+spawn.fork = failing
+"""
+    tcpd = start("-maxprocs=1", before=fails_once)
+    assert tcpd.connect().rest() == b""
+    tcpd.expect("ERR: fork: Resource temporarily unavailable; clients wait until there is room again\n")
+    assert tcpd.connect().echoes()
+
+
+def test_a_program_on_the_path(start) -> None:
+    assert start(program=("cat",)).connect().echoes()
 
 
 def test_exec_failure_is_one_line(start) -> None:
@@ -341,6 +371,16 @@ def test_clients_that_owe_a_header_hold_slots(start) -> None:
     assert waiting.has_nothing()
     owing[1].close()
     assert waiting.socket.recv(100) == b"hello\n"
+
+
+def test_a_proxy_that_only_looks_is_not_logged(start) -> None:
+    tcpd = start("-haproxy")
+    tcpd.connect().close()
+    half = tcpd.connect("127.0.0.2")
+    half.socket.sendall(b"PROXY")
+    half.close()
+    tcpd.expect("haproxy: connection closed before the end of the PROXY statement, ip=[::ffff:127.0.0.2]\n")
+    assert tcpd.log.count(b"haproxy:") == 1
 
 
 def test_a_bad_header_ends_the_connection(start) -> None:
