@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 from chain import chain  # noqa: F401 - the fixture is everybody's
 
@@ -13,6 +14,10 @@ from couriertcpd import environ
 
 SOURCE = Path(__file__).resolve().parent.parent
 KEY = pytest.StashKey[str]()
+
+# How long an example takes depends on what else the machine does, and proves nothing.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 class InstalledTree:
