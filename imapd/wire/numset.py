@@ -64,13 +64,6 @@ class SequenceSet:
             return self.ranges
         return _merged([*self.ranges, (min(self.star_from, largest), largest)])
 
-    def contains(self, number: int, largest: int) -> bool:
-        """Whether the set names number, when `*` is largest."""
-        if self.star_from is not None and min(self.star_from, largest) <= number <= largest:
-            return True
-        place = bisect_right(self.ranges, (number, LARGEST_NUMBER))
-        return place > 0 and number <= self.ranges[place - 1][1]
-
     def indexes_of_uids(self, uids: "Sequence[int]") -> "list[int] | range":
         """Positions (from 0) in uids, which ascend, of those that the set names; uids that do not exist are no matter.
 

@@ -76,21 +76,6 @@ def untagged(*parts: bytes) -> bytes:
     return b"* " + b" ".join(parts) + CRLF
 
 
-def exists(count: int) -> bytes:
-    """RFC 3501 §7.3.1."""
-    return b"* %d EXISTS\r\n" % count
-
-
-def recent(count: int) -> bytes:
-    """RFC 3501 §7.3.2."""
-    return b"* %d RECENT\r\n" % count
-
-
-def expunge(seq: int) -> bytes:
-    """RFC 3501 §7.4.1."""
-    return b"* %d EXPUNGE\r\n" % seq
-
-
 def tagged(tag: bytes, status: bytes, text: str, code: bytes = b"") -> bytes:
     """`TAG OK [CODE] text`; the code without its brackets.  Line breaks in the text become blanks.
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from imapd import registry
 from imapd.wire import capability
 from imapd.wire.capability import text
 
@@ -77,3 +78,9 @@ def test_configured():
     assert capability.configured("A", "B", tls=False) == "A"
     assert capability.configured("A", "B", tls=True) == "B"
     assert capability.configured("A", "", tls=True) == "A"
+
+
+def test_every_word_has_a_feature_behind_it_and_every_feature_its_word():
+    """SASL-IR is the login stage's, which has no features."""
+    backed = {word for feature in registry.FEATURES for word in feature.capabilities}
+    assert backed | {"SASL-IR"} == set(capability.IMPLEMENTED)

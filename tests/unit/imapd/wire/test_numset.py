@@ -95,12 +95,6 @@ def test_sequence_numbers_of_an_empty_mailbox_are_all_outside():
     assert parse(b"3").sequence_numbers(0) == (range(0), [3])
 
 
-def test_contains():
-    chosen = parse(b"2:4,8:*")
-    assert [number for number in range(12) if chosen.contains(number, 9)] == [2, 3, 4, 8, 9]
-    assert [number for number in range(12) if chosen.contains(number, 6)] == [2, 3, 4, 6]
-
-
 @pytest.mark.parametrize(
     ("numbers", "octets"),
     [([], b""), ([7], b"7"), ([1, 2, 3, 5, 7, 8], b"1:3,5,7:8"), ([3, 2, 1, 2], b"3,2,1:2"), ([0, 1], b"0:1")],

@@ -62,9 +62,6 @@ def test_lines():
     assert response.flags([b"\\Seen", b"x"]) == b"(\\Seen x)"
     assert response.flags([]) == b"()"
     assert response.untagged(b"LIST", b"()", b'"."', b'"INBOX"') == b'* LIST () "." "INBOX"\r\n'
-    assert (
-        response.exists(3) + response.recent(0) + response.expunge(2) == b"* 3 EXISTS\r\n* 0 RECENT\r\n* 2 EXPUNGE\r\n"
-    )
     assert response.tagged(b"a1", b"OK", "NOOP completed") == b"a1 OK NOOP completed\r\n"
     assert response.tagged(b"*", b"OK", "Ok", b"UIDVALIDITY 3") == b"* OK [UIDVALIDITY 3] Ok\r\n"
     assert response.continuation() == b"+ OK\r\n"
