@@ -174,7 +174,7 @@ def _sent(decide: Callable[[Date], bool]) -> Costed:
     def test(message: Message) -> bool:
         value = message.content.header.first(b"date")
         parsed = dates.parse(value) if value is not None else None
-        return parsed is not None and decide((parsed.year, parsed.month, parsed.day))
+        return parsed is not None and decide(parsed.day_written)
 
     return HEADER, test
 
