@@ -55,7 +55,7 @@ class Backend:
 
     def enumerate(self) -> Iterator[protocol.Enumerated]:
         """All accounts, in any order."""
-        return iter(())
+        raise NotSupported
 
     def idle(self) -> None:
         """Called when there was no request for a while: let go of what can be had again."""

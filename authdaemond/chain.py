@@ -121,9 +121,10 @@ class Chain:
 
     def _enumerate(self) -> Iterator[bytes]:
         for name, backend in self._backends.items():
-            yield protocol.encode_enumeration_heading(name)
             try:
-                for found in backend.enumerate():
+                accounts = backend.enumerate()
+                yield protocol.encode_enumeration_heading(name)
+                for found in accounts:
                     try:
                         found.options = options.merged(found.options, self._default_options)
                         line = found.encode()
@@ -131,6 +132,8 @@ class Chain:
                         log.err(f"{name}: {error}, left out of the list: {log.printable(found.userid)}")
                         continue
                     yield line
+            except NotSupported:
+                continue
             except TemporaryFailure as error:
                 log.err(f"{name}: {error}")
                 return

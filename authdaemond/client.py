@@ -205,8 +205,10 @@ def _receive(connection: socket.socket, complete: Callable[[bytes], bool]) -> by
 
 
 def _read_some(connection: socket.socket, seconds: float) -> bytes:
+    if seconds <= 0:
+        raise _failure("read: timed out")
     try:
-        connection.settimeout(max(seconds, 0.001))
+        connection.settimeout(seconds)
         return connection.recv(_READ_OCTETS)
     except ConnectionResetError:
         return b""

@@ -54,7 +54,7 @@ class Lookup:
 
     def encode(self) -> bytes:
         """The request line.  Raises Malformed when a value cannot be said in it."""
-        if b" " in self.module + self.service or not (self.module and self.service and self.userid):
+        if b" " in self.module + self.service + self.userid[:1] or not (self.module and self.service and self.userid):
             raise Malformed("a blank or nothing where a word is needed")
         return _line(b"PRE %s %s %s" % (self.module, self.service, self.userid))
 
@@ -189,10 +189,12 @@ def _parse_auth(body: bytes) -> Authenticate:
 def _parse_line(line: bytes) -> Request:
     command, _, rest = line.partition(b" ")
     if command == b"PRE":
-        parts = rest.split(b" ", 2)
-        if len(parts) < 3 or not all(parts):
+        module, _, rest = rest.lstrip(b" ").partition(b" ")
+        service, _, rest = rest.lstrip(b" ").partition(b" ")
+        userid = rest.lstrip(b" ")
+        if not (module and service and userid):
             raise Malformed("PRE without module, service and user id")
-        return Lookup(*parts)
+        return Lookup(module, service, userid)
     if command == b"PASSWD":
         return _parse_passwd(rest)
     if line == b"ENUMERATE":

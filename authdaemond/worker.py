@@ -83,7 +83,10 @@ def _receive(connection: socket.socket) -> protocol.Request | None:
     reader = protocol.RequestReader()
     deadline = time.monotonic() + REQUEST_SECONDS
     while True:
-        connection.settimeout(max(0.001, min(READ_SECONDS, deadline - time.monotonic())))
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request trickles in too slowly")
+        connection.settimeout(min(READ_SECONDS, left))
         octets = connection.recv(_READ_OCTETS)
         if not octets:
             return None

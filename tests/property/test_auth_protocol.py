@@ -10,7 +10,7 @@ from authdaemond.account import Account
 
 WORD = st.binary(min_size=1, max_size=40).filter(lambda text: not set(text) & set(b" \t\n\0="))
 VALUE = st.binary(min_size=1, max_size=80).filter(lambda text: not set(text) & set(b"\n\0"))
-NAME = st.binary(min_size=1, max_size=40).filter(lambda text: not protocol.has_controls(text))
+NAME = st.binary(min_size=1, max_size=40).filter(lambda text: not protocol.has_controls(text) and text[:1] != b" ")
 OPTION = st.text("abc=", min_size=1, max_size=5).map(str.encode)
 
 REQUESTS = st.one_of(

@@ -40,6 +40,9 @@ def test_lookup() -> None:
     assert isinstance(request, protocol.Lookup)
     assert (request.module, request.service, request.userid) == (b"authuserdb", b"imap", b"kim = van x")
     assert request.remote_ip == b""
+    request = read(b"PRE  .   imap  kim \n")
+    assert isinstance(request, protocol.Lookup)
+    assert (request.module, request.service, request.userid) == (b".", b"imap", b"kim ")
 
 
 def test_passwd() -> None:
@@ -61,7 +64,7 @@ def test_enumerate() -> None:
     "octets",
     [
         b"HELLO\n", b"\n", b"ENUMERATE now\n", b"PRE\n", b"PRE . imap\n", b"PRE . imap \n", b"PRE  imap kim\n",
-        b"AUTH x\n", b"AUTH -1\n", b"AUTH 8192\n", b"AUTH 99999999999999\n", b"AUTH \n", b"AUTH 5\nimap\n",
+        b"PRE   \n", b"AUTH x\n", b"AUTH -1\n", b"AUTH 8192\n", b"AUTH 99999999999999\n", b"AUTH \n", b"AUTH 5\nimap\n",
         b"AUTH 10\nimap\nlogin", b"AUTH 7\n\nlogin\n", b"PASSWD imap\tkim\told\n", b"PASSWD\n", b"auth 5\n",
     ],
 )  # fmt: skip
@@ -106,6 +109,7 @@ def test_what_cannot_be_said_is_not_sent() -> None:
     bad: list[protocol.Request] = [
         protocol.Lookup(b".", b"imap", b"kim\nENUMERATE"),
         protocol.Lookup(b". x", b"imap", b"kim"),
+        protocol.Lookup(b".", b"imap", b" kim"),
         protocol.Lookup(b".", b"imap", b""),
         protocol.Authenticate(b"im\nap", b"login", b"x"),
         protocol.ChangePassword(b"imap", b"kim", b"o\tld", b"new"),
