@@ -104,6 +104,7 @@ class _List:
     def _next(self) -> None:
         self.words = _Words()
         self.angle: _Words | None = None
+        self.after = _Words()  # what stands behind the angle bracket
         self.in_angle = False
         self.comment = b""
 
@@ -127,13 +128,15 @@ class _List:
     def _word(self, text: bytes, spaced: bool) -> None:
         if self.in_angle and self.angle is not None:
             self.angle.add(text, spaced)
-        elif self.angle is None:
-            self.words.add(text, spaced)
+        else:
+            (self.words if self.angle is None else self.after).add(text, spaced)
 
     def _special(self, text: bytes, spaced: bool) -> None:
         if text == b"<":
             if self.angle is not None and not self.in_angle:
+                name = self.after
                 self._end_mailbox()  # a comma is missing
+                self.words = name
             self.angle = self.angle or _Words()
             self.in_angle = True
         elif text == b">":

@@ -1,7 +1,10 @@
-"""Encoded words in header fields (RFC 2047, with the language of RFC 2231 §5).
+"""Text out of mail's encodings: encoded words in header fields (RFC 2047, 2231 §5), bodies of parts (RFC 2045 §6).
 
-    decode(value) -> str      an unfolded field's value as text; broken words stay as they are; never raises
-    encode(value) -> bytes    raw 8-bit words of a value as encoded words, all else untouched
+    decode(value) -> str           a field's value as text; broken words stay as they are
+    encode(value) -> bytes         raw 8-bit words of a value as encoded words, all else untouched
+    decoded_text(part) -> str      the content of a part: transfer encoding and charset undone
+
+None of them raises on any input.
 
 Blanks between two encoded words are no text.  Neighbours of one charset are put together before they are decoded,
 because many programs cut between the octets of one character.
@@ -12,7 +15,13 @@ from __future__ import annotations
 import re
 from binascii import Error, a2b_base64, a2b_qp
 
-from maildir import charsets
+from maildir import charsets, rfc2231
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from maildir.rfc2045 import Part
+
+MAX_TEXT = 1 << 26  # octets on disk of one part that are decoded; what is behind them is not found by a search
 
 # Linear: after each "=?" nothing is read beyond the next question marks.  Blanks in Q words are wrong and common.
 _WORD = re.compile(rb"=\?([^?\s*]{1,60}+)(?:\*[^?\s]{0,60}+)?\?(?:([Bb])\?([^?\s]*+)|[Qq]\?([^?\r\n]*+))\?=")
@@ -20,14 +29,19 @@ _BLANKS = b" \t\r\n"
 _RUNS = re.compile(rb"([ \t]+)")
 _MAX_WORD = 75  # RFC 2047 §2
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # safe in phrases too
+_Q = [b"_" if octet == 32 else bytes((octet,)) if octet in _SAFE else b"=%02X" % octet for octet in range(256)]
+
+_NOT_BASE64 = bytes(
+    octet for octet in range(256) if octet not in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+)
 
 
 def decode(value: bytes) -> str:
-    """An unfolded value as text."""
+    """A value as text."""
     if b"=?" not in value:
         return charsets.decode(value)
     texts: list[str] = []
-    charset, gathered = b"", b""
+    charset, gathered = b"", [b""]
     at = 0
     for match in _WORD.finditer(value):
         octets = _octets(match)
@@ -35,14 +49,15 @@ def decode(value: bytes) -> str:
             continue  # stays text
         between = value[at : match.start()]
         at = match.end()
-        if gathered and not between.strip(_BLANKS) and charset == match[1].lower():
-            gathered += octets
+        apart = not charset or between.strip(_BLANKS) != b""
+        if not apart and charset == match[1].lower():
+            gathered.append(octets)
             continue
-        texts.append(charsets.decode(gathered, charset))
-        if between.strip(_BLANKS) or not charset:
+        texts.append(charsets.decode(b"".join(gathered), charset))
+        if apart:
             texts.append(charsets.decode(between))
-        charset, gathered = match[1].lower(), octets
-    texts.append(charsets.decode(gathered, charset))
+        charset, gathered = match[1].lower(), [octets]
+    texts.append(charsets.decode(b"".join(gathered), charset))
     texts.append(charsets.decode(value[at:]))
     return "".join(texts)
 
@@ -70,6 +85,12 @@ def encode(value: bytes) -> bytes:
         encoded.append(_words(run))
         number = last + 1
     return b"".join(encoded)
+
+
+def decoded_text(part: Part) -> str:
+    """The content of a part as text; octets that make no sense become U+FFFD or are dropped."""
+    octets = part.header.octets[part.body : min(part.end, part.body + MAX_TEXT)]
+    return charsets.decode(_without_encoding(octets, part.encoding()), rfc2231.find(part.parameters, b"charset") or b"")
 
 
 def _octets(match: re.Match[bytes]) -> bytes | None:
@@ -103,4 +124,15 @@ def _words(run: bytes) -> bytes:
     return b" ".join(words)
 
 
-_Q = [b"_" if octet == 32 else bytes((octet,)) if octet in _SAFE else b"=%02X" % octet for octet in range(256)]
+def _without_encoding(octets: bytes, encoding: bytes) -> bytes:
+    if encoding == b"quoted-printable":
+        return a2b_qp(octets)
+    if encoding != b"base64":
+        return octets
+    try:
+        return a2b_base64(octets)
+    except Error:
+        # Cut short, padded in the middle or mixed with other text: the alphabet's octets, as far as they make groups.
+        octets = octets.translate(None, _NOT_BASE64)
+        over = len(octets) % 4
+        return a2b_base64(octets[:-1] if over == 1 else octets + b"=" * (-over % 4))
