@@ -65,7 +65,8 @@ def shipped_settings(folder: str) -> set[str]:
 
 def complaints(path: str, shipped: set[str]) -> Iterator[str]:
     """One line for each thing that is wrong with the file.  With no shipped settings, unknown ones are not told."""
-    ours = shipped | EFFECTIVE | set(_REFERENCE.findall(_text(path)))
+    known = shipped | EFFECTIVE
+    for_others = set(_REFERENCE.findall(_text(path)))  # a name of the administrator's own, for use in other values
     later = []
     for entry in entries(path):
         if isinstance(entry, BadConfiguration):
@@ -74,13 +75,13 @@ def complaints(path: str, shipped: set[str]) -> Iterator[str]:
         line, name, value = entry
         if value.endswith("\r"):
             yield f"{path}:{line}: {name} ends in a carriage return: save the file with Unix line ends"
-        if name in ours or (name.startswith("AUTHSERVICE") and name.removeprefix("AUTHSERVICE").isdigit()):
+        if name in known or (name.startswith("AUTHSERVICE") and name.removeprefix("AUTHSERVICE").isdigit()):
             continue
         if name in HISTORIC:
             yield f"{path}:{line}: {name} has no effect: {HISTORIC[name]}"
         elif name in LATER:
             later.append(f"{name} (line {line})")
-        elif shipped:
+        elif shipped and name not in for_others:
             yield f"{path}:{line}: {name} is not a setting: {_remedy(name, shipped)}"
     if later:
         yield f"{path}: settings that this version does not use yet: {', '.join(later)}; they can stay"

@@ -64,6 +64,12 @@ def test_a_historic_setting_is_told_with_what_replaced_it(check, name):
     assert lines[0].startswith(f"WARN: imapd:1: {name} has no effect: ")
 
 
+def test_a_historic_setting_is_told_even_if_another_refers_to_it(check):
+    status, lines = check('IMAP_CAPABILITY_ORIG=1\nDEFDOMAIN="$IMAP_CAPABILITY_ORIG"\n')
+    assert status == 0
+    assert len(lines) == 1
+
+
 def test_settings_of_later_versions_share_one_line(check):
     assert check("OUTBOX=.Outbox\nIMAP_PROXY=0\n") == (
         0,
