@@ -41,14 +41,15 @@ class Replacement:
         """Write the next bytes."""
         fs.write(self._fd, data)
 
-    def replace(self, target: bytes, directory: bytes) -> None:
-        """Make it the file target, which is in directory, on the disk when this returns."""
+    def replace(self, target: bytes, directory: bytes = b"") -> None:
+        """Make it the file target, on the disk when this returns if the directory that target is in is given."""
         fs.sync(self._fd)
         fs.rename(self._path, target)
         self._path = b""
         fd, self._fd = self._fd, -1
         fs.close(fd)
-        fs.sync_directory(directory)
+        if directory:
+            fs.sync_directory(directory)
 
     def _discard(self) -> None:
         try:

@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 100  # how often a file may be renamed under our hands in one operation; each time somebody else got on
 
-# With these a folder can still be read, with the messages that have uids already.
-_UNWRITABLE = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ETIMEDOUT)
-)
-
 
 class Folder:
     """One folder of a maildir, by the path of its directory."""
@@ -99,7 +94,7 @@ class Folder:
             except FileNotFoundError:
                 continue  # another session was faster
             except OSError as error:
-                if error.errno not in _UNWRITABLE:
+                if error.errno not in fs.UNWRITABLE:
                     raise
                 self._warn(error)
                 return False
@@ -111,7 +106,7 @@ class Folder:
             with lock.held(self.path):
                 return self._number_locked()
         except OSError as error:
-            if error.errno not in _UNWRITABLE:
+            if error.errno not in fs.UNWRITABLE:
                 raise
             self._warn(error)
         uid_list = self._uid_list.read()

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1 << 20
 
+# Errors of writing after which a folder can still be read.
+UNWRITABLE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ETIMEDOUT)
+)
+
 
 def listdir(path: bytes) -> list[bytes]:
     """The names in a directory, in directory order, hidden ones included."""
