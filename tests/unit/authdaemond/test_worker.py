@@ -1,5 +1,6 @@
 """One connection of a worker: clients that are slow, silent, or do not read."""
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -70,3 +71,24 @@ def test_client_that_has_gone(chain: Chain, ends: tuple[socket.socket, socket.so
     ends[1].close()
     with pytest.raises(OSError, match="Broken pipe"):
         worker.serve(chain, ends[0])
+
+
+def test_idle_hook_and_end(
+    chain: Chain, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.01)
+    for name in ("signal", "set_wakeup_fd", "pthread_sigmask"):
+        monkeypatch.setattr(worker.signal, name, lambda *_, **__: None)  # this process's own stay as they are
+    called: list[str] = []
+    lifeline, held = os.pipe()
+
+    def idle() -> None:
+        called.append("idle")
+        if len(called) == 2:
+            os.close(held)  # the parent goes
+
+    monkeypatch.setattr(chain, "idle", idle)
+    monkeypatch.setattr(chain, "close", lambda: called.append("close"))
+    worker.Worker(chain, ends[0], lifeline).run()  # any socket will do on which nothing comes
+    os.close(lifeline)
+    assert called == ["idle", "idle", "close"]
