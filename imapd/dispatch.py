@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from imapd.feature import Command
+    from imapd.feature import Command, Wait
     from imapd.session import Session
     from imapd.wire import fragment
     from maildir.incoming import Incoming
@@ -41,7 +41,7 @@ _ERRNO_ANSWERS = {
 }
 
 
-def execute(session: Session, command: fragment.Command) -> Iterator[bytes]:
+def execute(session: Session, command: fragment.Command) -> Iterator[bytes | Wait]:
     """Run one command; yield all of its answer, the tagged line last.  Raises Bye when the session is over."""
     arguments = Arguments(command.octets, command.streamed)
     tag = b"*"
@@ -133,7 +133,7 @@ def _command(session: Session, arguments: Arguments) -> Command:
     return row
 
 
-def _run(session: Session, row: Command, arguments: Arguments) -> Generator[bytes, None, bytes]:
+def _run(session: Session, row: Command, arguments: Arguments) -> Generator[bytes | Wait, None, bytes]:
     parsed = row.parse(arguments)
     arguments.expect_end()
     text = yield from row.run(session, *parsed)

@@ -7,6 +7,20 @@ file and no edit to an old one.
 
 from __future__ import annotations
 
+
+class Wait:
+    """What a command yields to hear the client: the driver sends what it has, and sets line to what comes in time.
+
+    line is None when nothing has come.
+    """
+
+    __slots__ = ("line", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.line: bytes | None = None
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -20,7 +34,7 @@ if TYPE_CHECKING:
     from maildir.snapshot import Status
 
     # What a running command yields are encoded octets; what it returns replaces the text of its tagged OK.
-    Run = Callable[..., Generator[bytes, None, bytes | None]]
+    Run = Callable[..., Generator[bytes, None, bytes | None] | Generator[bytes | Wait, None, bytes | None]]
     Receive = Callable[[Session, Arguments, int], Incoming | None]
 
 # States in which a command is legal (RFC 3501 section 3); what happens before authentication is the login stage's.
@@ -30,6 +44,10 @@ ANY = AUTHENTICATED | SELECTED
 
 # What a FETCH item needs of a message beside the session's view.
 NOTHING, FILE, CONTENT = range(3)
+
+
+# A client may be silent that long; in IDLE too (RFC 3501 section 5.4, RFC 2177).
+INACTIVITY_SECONDS = 30 * 60
 
 
 class Command:

@@ -36,6 +36,7 @@ MODULES = (
     "imapd.commands.subscribe",
     "imapd.extensions.enable",
     "imapd.extensions.id",
+    "imapd.extensions.idle",
     "imapd.extensions.namespace",
     "imapd.extensions.unselect",
 )

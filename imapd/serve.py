@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 
 from couriertcpd import stage
 from imapd import dispatch
-from imapd.errors import Bad, No
+from imapd.errors import Bad, No, TimedOut
+from imapd.feature import INACTIVITY_SECONDS, Wait
 from imapd.wire import fragment, response
 from imapd.wire.lexer import Malformed
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from imapd.session import Session
     from maildir.incoming import Incoming
 
-IDLE_SECONDS = 30 * 60
 STALL_SECONDS = 60
 WRITE_OCTETS = 65536
 READ_OCTETS = 65536
@@ -33,10 +34,6 @@ READ_OCTETS = 65536
 
 class Disconnected(Exception):
     """The client is gone, or does not take its answer."""
-
-
-class TimedOut(Exception):
-    """No command for IDLE_SECONDS, or a literal that does not go on."""
 
 
 class Shutdown(Exception):
@@ -112,7 +109,7 @@ class Driver:
             if event is not None:
                 return event
             self.flush()
-            self._fragmenter.feed(self.read(STALL_SECONDS if self._fragmenter.octets_wanted else IDLE_SECONDS))
+            self._fragmenter.feed(self.read(STALL_SECONDS if self._fragmenter.octets_wanted else INACTIVITY_SECONDS))
 
     def read(self, seconds: float) -> bytes:
         """What the client sends next; raises TimedOut after seconds, Disconnected at the end of its input."""
@@ -136,12 +133,33 @@ class Driver:
         self.received += len(octets)
         return octets
 
-    def _answer(self, fragments: Iterable[bytes]) -> None:
-        for octets in fragments:
-            self.write(octets)
+    def _answer(self, fragments: Iterable[bytes | Wait]) -> None:
+        # Pipelined commands are answered in one write: nothing is flushed before the next read.
+        for piece in fragments:
+            if isinstance(piece, Wait):
+                piece.line = self._line_within(piece.seconds)
+                continue
+            self.write(piece)
             if self._stop and not self._out:
                 raise Shutdown
-        # Pipelined commands are answered in one write: the loop flushes before it reads again.
+
+    def _line_within(self, seconds: float) -> bytes | None:
+        """The line that the client sends next; None when it sends none in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            event = self._fragmenter.next_event()
+            if isinstance(event, fragment.Command):
+                return event.octets
+            if isinstance(event, fragment.Literal):
+                event.refuse()
+                return event.prefix
+            if isinstance(event, fragment.TooLong):
+                return event.prefix
+            self.flush()
+            try:
+                self._fragmenter.feed(self.read(max(deadline - time.monotonic(), 0)))
+            except TimedOut:
+                return None
 
     def _announce(self, session: Session, literal: fragment.Literal) -> None:
         try:
