@@ -72,21 +72,19 @@ def parse(value: bytes) -> Record:
 
 
 def _items(value: bytes) -> Iterator[bytes]:
-    """The items between commas, without quotes and without the blanks around them; quotes protect both."""
-    item, protected, quote = bytearray(), 0, b""
-    for octet in (*(value[at : at + 1] for at in range(len(value))), b""):
-        if octet == quote and quote:
-            quote, protected = b"", len(item)
-        elif quote and octet:
-            item += octet
-        elif octet in (b'"', b"'"):
-            quote, protected = octet, len(item)
-        elif octet in (b",", b""):
-            protected = len(item) if quote else protected  # a quote that is never closed protects up to the end
-            yield bytes(item[:protected] + item[protected:].rstrip())
-            item, protected = bytearray(), 0
-        elif item or protected or not octet.isspace():
-            item += octet
+    """The items between commas, without quotes, which protect commas, and without blanks around them."""
+    item, quote = bytearray(), 0
+    for octet in value:
+        if quote and octet == quote:
+            quote = 0
+        elif not quote and octet in b"'\"":
+            quote = octet
+        elif not quote and octet == ord(","):
+            yield bytes(item).strip()
+            item.clear()
+        else:
+            item.append(octet)
+    yield bytes(item).strip()
 
 
 class AccessFile:

@@ -47,7 +47,7 @@ def _serve(chosen: Options, who: Identity, started: Callable[[], None]) -> int:
         sockets = ports.listen(chosen.endpoints)
         error_file = _error_file(chosen.stderr)
         if chosen.accesslocal and chosen.access is None:
-            log.warn("-accesslocal has no effect without -access")
+            complain("-accesslocal requires -access")
         started()
         if error_file is not None:
             os.dup2(error_file, 2)

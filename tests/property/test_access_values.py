@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from couriertcpd import access
 
 NAMES = st.text(alphabet="ABCDEFXYZ_123", min_size=1).map(str.encode)
-VALUES = st.binary().map(lambda value: value.replace(b"\0", b""))
+VALUES = st.binary().map(lambda value: value.replace(b"\0", b"").rstrip())
 
 
 def quoted(value: bytes) -> bytes:

@@ -39,8 +39,8 @@ def test_keys_of_a_local_address() -> None:
         (b"", Record(True)),
         (b"allow, A = 1 ,, B=2 ", Record(True, ((b"A ", b" 1"), (b"B", b"2")))),
         (b"allow,A='x,y',B=\"it's\"", Record(True, ((b"A", b"x,y"), (b"B", b"it's")))),
-        (b"allow,A='never, closed ", Record(True, ((b"A", b"never, closed "),))),
-        (b"allow,A=a' b '", Record(True, ((b"A", b"a b "),))),
+        (b"allow,A='never, closed ", Record(True, ((b"A", b"never, closed"),))),
+        (b"allow,A=a' b '", Record(True, ((b"A", b"a b"),))),
         (b"allow,=x,\xc3\xa4=y,A=\0b", Record(True, ((b"A", b"b"),))),
     ],
 )

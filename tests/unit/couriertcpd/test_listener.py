@@ -297,7 +297,7 @@ def test_accesslocal_variables_give_way_to_the_remote_ones(start, tmp_path: Path
 
 
 def test_accesslocal_needs_an_access_file(start) -> None:
-    start("-accesslocal").expect("WARN: -accesslocal has no effect without -access\n")
+    start("-accesslocal").expect("-accesslocal requires -access\n")
 
 
 def test_drop(start, tmp_path: Path) -> None:
