@@ -121,7 +121,7 @@ def test_complaints(etc, capsys) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_shadow_that_may_not_be_read(etc) -> None:
     (etc / "shadow").chmod(0o600)
-    for folder in (etc, *etc.parents[:2]):
+    for folder in (etc, *etc.parents[:-2]):  # pytest's own, however many there are below /tmp
         folder.chmod(0o755)
     code = "import sys; from authdaemond.tools.pw2userdb import main; sys.exit(main(sys.argv))"
     argv = [sys.executable, "-c", code, f"--passwd={etc}/passwd", f"--shadow={etc}/shadow"]

@@ -63,7 +63,8 @@ def test_the_program_inherits_the_client_the_log_and_the_slot_and_nothing_else(s
 
 def test_the_program_has_default_signals(start) -> None:
     tcpd = start(program=("/bin/grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"))
-    masks = [int(line.split()[1], 16) for line in tcpd.connect().rest().splitlines()]
+    # Above 31 are real-time signals, of which make has one ignored in all that it starts.
+    masks = [int(line.split()[1], 16) & 0x7FFF_FFFF for line in tcpd.connect().rest().splitlines()]
     assert masks[:2] == [0, 0]
 
 
