@@ -23,7 +23,7 @@ from maildir.uidlistfile import UidListFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 ATTEMPTS = 100  # how often a file may be renamed under our hands in one operation; each time somebody else got on
 
@@ -221,27 +221,50 @@ class Folder:
         """Bring all flag changes so far to the disk."""
         fs.sync_directory(self._cur)
 
-    def expunge(self, doomed: Iterable[bytes]) -> None:
-        r"""Remove messages; those that are gone already are no error.
+    def expunge(self, doomed: Iterable[bytes]) -> list[bytes]:
+        r"""Remove messages; those that are gone already are no error.  Returns the file names that were removed.
 
         One that was listed as \Deleted, and has lost the flag to another session meanwhile, is left.
         """
-        pending = list(doomed)
+        removed = self._take_away(doomed, lambda name: fs.unlink(self._cur + name))
+        fs.sync_directory(self._cur)
+        return removed
+
+    def move_to_trash(self, trash: Folder, doomed: Iterable[bytes]) -> list[bytes]:
+        r"""Remove messages as expunge() does, but into a trash folder, where they are neither \Deleted nor \Draft."""
+
+        def move(name: bytes) -> None:
+            flags = names.flags_of(name) & ~(names.DELETED | names.DRAFT)
+            try:
+                fs.rename(self._cur + name, trash._cur + names.with_flags(name, flags))
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                fs.unlink(self._cur + name)  # as in the original: another account's trash can be out of reach
+
+        removed = self._take_away(doomed, move)
+        fs.sync_directory(trash._cur)
+        fs.sync_directory(self._cur)
+        return removed
+
+    def _take_away(self, doomed: Iterable[bytes], act: Callable[[bytes], None]) -> list[bytes]:
+        """Do something that ends each message here; returns the names by which they were found."""
+        pending, removed = list(doomed), []
         for _ in range(ATTEMPTS):
-            renamed = {names.base(name): name for name in pending if not self._unlink(name)}
+            renamed = {}
+            for name in pending:
+                try:
+                    act(name)
+                except FileNotFoundError:
+                    renamed[names.base(name)] = name
+                else:
+                    self._expunged.add(names.base(name))
+                    removed.append(name)
             if not renamed:
-                break
+                return removed
             found = listing.find(self._cur, set(renamed))
             pending = [now for key, now in found.items() if not _reprieved(renamed[key], now)]
-        fs.sync_directory(self._cur)
-
-    def _unlink(self, name: bytes) -> bool:
-        try:
-            fs.unlink(self._cur + name)
-        except FileNotFoundError:
-            return False
-        self._expunged.add(names.base(name))
-        return True
+        raise self._restless(pending[0])
 
     def _find(self, name: bytes) -> bytes:
         """The name that a renamed message has now; FileNotFoundError when it is gone."""

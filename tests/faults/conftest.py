@@ -1,4 +1,6 @@
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +57,11 @@ def quick(monkeypatch):
     monkeypatch.setenv("IMAP_FSYNC", "0")  # the calls of fs.sync() are counted all the same
     monkeypatch.setattr(lock, "WAIT_SECONDS", 0.2)
     monkeypatch.setattr(lock, "PAUSE_SECONDS", 0.001)
+
+
+@pytest.fixture
+def scratch():
+    """An empty directory for many thousand small files: in memory where the system has such a place."""
+    place = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as directory:
+        yield Path(directory)

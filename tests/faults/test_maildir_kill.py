@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from faults.conftest import CALLS
-from faults.test_maildir_nth_call import OPERATIONS, content, plant
+from faults.test_maildir_nth_call import OPERATIONS, check_keywords, content, plant
 
 from maildir import fs, names
 from maildir.account import Account
@@ -61,12 +61,12 @@ def finish(child):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_killed_before_the_nth_call(operation, tmp_path, capfd):
-    plant(tmp_path / "model")
+def test_killed_before_the_nth_call(operation, scratch, capfd):
+    plant(scratch / "model")
     call_number, killed = 1, True
     while killed:
-        shutil.copytree(tmp_path / "model", tmp_path / "copy")
-        path = os.fsencode(tmp_path / "copy")
+        shutil.copytree(scratch / "model", scratch / "copy")
+        path = os.fsencode(scratch / "copy")
 
         def work(tell, number=call_number, path=path):
             die_at(number)
@@ -75,7 +75,7 @@ def test_killed_before_the_nth_call(operation, tmp_path, capfd):
 
         told, killed = finish(in_child(work))
         check(path, operation, told)
-        shutil.rmtree(tmp_path / "copy")
+        shutil.rmtree(scratch / "copy")
         call_number += 1
     assert call_number > 3
 
@@ -85,7 +85,12 @@ def check(path, operation, told):
     folders = set(Account(path).folders())
     uidvalidity, uidnext, found = content(path)
     assert (uidvalidity, found[4]) == (700_000_000, b"1\n")
-    assert found.get(5) == (None if operation == "expunge" and acknowledged else b"2\n") or operation == "expunge"
+    if operation == "expunge to trash" and 5 not in found:
+        assert list(content(path + b"/.Trash")[2].values()) == [b"2\n"]
+    elif operation != "expunge":
+        assert found[5] == b"2\n"
+    elif acknowledged:
+        assert 5 not in found
     assert b"9\n" in found.values()
     assert uidnext >= 9
     if acknowledged and operation == "store":
@@ -96,6 +101,7 @@ def check(path, operation, told):
     for one, other in ((b".a", b".z"), (b".a.b", b".z.b")):
         there = (one in folders) + (other in folders)
         assert there == 1 or (operation, one, there) == ("delete", b".a", 0)
+    check_keywords(path, operation, acknowledged)
     if operation == "create":
         assert b".c" in folders or not acknowledged
     for folder in folders:
@@ -132,8 +138,8 @@ def under_load(path, seed, call_number):
     return work
 
 
-def test_killed_at_random_under_load(tmp_path, capfd):
-    path = plant(tmp_path / "maildir")
+def test_killed_at_random_under_load(scratch, capfd):
+    path = plant(scratch / "maildir")
     chance = random.Random(20)
     stored, doomed = {}, set()
     for start in range(0, 45, 3):

@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 
-from maildir import names, uidlist
+from maildir import keywordlist, names, uidlist
 from maildir.account import Account
 from maildir.folder import Folder
+from maildir.keywords import Keywords
+from maildir.trash import expunge_to_trash
 
 ERRORS = [errno.EIO, errno.ENOSPC, errno.ENOENT]
 
@@ -21,6 +23,9 @@ def plant(root):
         (root / f"cur/{number}.a.h:2,").write_text(f"{number}\n")
     (root / "new/9.new.h").write_text("9\n")
     (root / "courierimapuiddb").write_text("1 700000000 8\n4 1.a.h\n5 2.a.h\n7 3.gone.h\n")
+    (root / "courierimapkeywords").mkdir()
+    (root / "courierimapkeywords/:list").write_text("k1\n\n1.a.h:0\n")
+    (root / "courierimapkeywords/2.a.h").write_text("k2\n")
     (root / "courierimapsubscribed").write_text("INBOX.a\nINBOX.b\n")
     path = os.fsencode(root)
     Account(path).create(b".a")
@@ -78,7 +83,10 @@ OPERATIONS = {
     "copy": lambda path: Folder(path + b"/.a").copy_from(Folder(path), [b"1.a.h:2,", b"2.a.h:2,"]),
     "change flags": lambda path: Folder(path).change_flags(b"1.a.h:2,", names.SEEN),
     "change flags of a renamed message": lambda path: Folder(path).change_flags(b"1.a.h:2,F", names.SEEN),
+    "change keywords": lambda path: Keywords(path).change([b"1.a.h", b"2.a.h"], [b"k3"]),
+    "read keywords": lambda path: Keywords(path).read({b"1.a.h", b"2.a.h"}),
     "expunge": lambda path: Folder(path).expunge([b"2.a.h:2,"]),
+    "expunge to trash": lambda path: expunge_to_trash(Account(path), Folder(path), b".Trash", [b"2.a.h:2,"]),
     "create": lambda path: Account(path).create(b".c"),
     "delete": lambda path: Account(path).delete(b".a"),
     "rename": lambda path: Account(path).rename(b".a", b".z"),
@@ -101,6 +109,9 @@ def check(path, operation, result, acknowledged):
         if acknowledged:
             assert 5 not in found
         gone = {5}
+    if operation == "expunge to trash" and 5 not in found:
+        assert list(content(path + b"/.Trash")[2].values()) == [b"2\n"]
+        gone = {5}
     assert 5 in gone or found[5] == b"2\n"
     assert b"9\n" in found.values()
     stored = [data for data in found.values() if data.startswith(b"stored")]
@@ -112,12 +123,14 @@ def check(path, operation, result, acknowledged):
         assert [content(path + b"/.a")[2][uid] for uid in result[1]] == [b"1\n", b"2\n"]
     check_folders(path, operation, folders, acknowledged)
     check_subscriptions(account.subscriptions(), operation, acknowledged)
+    check_keywords(path, operation, acknowledged)
     if operation in SCANS and acknowledged:
         assert {4, 5} <= set(result.uids)
     assert not [name for name in os.listdir(path + b"/tmp") if name == b"courier.lock"]
 
 
 def check_folders(path, operation, folders, acknowledged):
+    folders = [folder for folder in folders if folder != b".Trash"]
     before, after = [b".", b".a", b".a.b"], None
     if operation == "create":
         after = [b".", b".a", b".a.b", b".c"]
@@ -135,6 +148,16 @@ def check_folders(path, operation, folders, acknowledged):
             assert found[1] == b"in a\n"
 
 
+def check_keywords(path, operation, acknowledged):
+    before = {b"1.a.h": {b"k1"}, b"2.a.h": {b"k2"}}
+    found = Keywords(path).read(before.keys())
+    for base, keywords in before.items():
+        changed = keywords | {b"k3"} if operation == "change keywords" else keywords
+        assert found[base] in ([changed] if acknowledged else [keywords, changed])
+    with open(path + b"/courierimapkeywords/:list", "rb") as file:
+        assert keywordlist.parse_list(file.read())[1] == ""
+
+
 def check_subscriptions(subscribed, operation, acknowledged):
     before = [b"INBOX.a", b"INBOX.b"]
     after = {"subscribe": [*before, b"INBOX.c"], "unsubscribe": [b"INBOX.b"]}.get(operation, before)
@@ -143,14 +166,14 @@ def check_subscriptions(subscribed, operation, acknowledged):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_nth_call_fails(operation, after, tmp_path, saboteur, capfd):
-    plant(tmp_path / "model")
+def test_nth_call_fails(operation, after, scratch, saboteur, capfd):
+    plant(scratch / "model")
     failures = 0
     for code in ERRORS[:1] if after else ERRORS:
         fail_at, reached = 1, True
         while reached:
-            path = os.fsencode(tmp_path / "copy")
-            shutil.copytree(tmp_path / "model", tmp_path / "copy")
+            path = os.fsencode(scratch / "copy")
+            shutil.copytree(scratch / "model", scratch / "copy")
             result, acknowledged = None, True
             saboteur.arm(fail_at, code, after)
             try:
