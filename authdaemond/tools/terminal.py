@@ -87,6 +87,8 @@ def _without_echo(prompt: str) -> bytes:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
         _show(prompt)
         return _line()
+    except KeyboardInterrupt:  # between the prompt and the reading
+        raise Unanswered("") from None
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
         _show("\n")
