@@ -55,6 +55,8 @@ class Account:
             for part in PARTS:
                 fs.mkdir(made + part)
             _mark(made)
+            # At once, so that STATUS and SELECT tell one uidvalidity.
+            UidListFile(made).rewrite([], [])
             fs.sync_directory(made)
             fs.rename(made, path)
         except OSError as error:

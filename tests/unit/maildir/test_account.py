@@ -51,7 +51,11 @@ class TestCreate:
         os.umask(os.umask(0o22))
         account.create(".é".encode())
         path = disk.path / ".é"
-        assert sorted(os.listdir(path)) == ["cur", "maildirfolder", "new", "tmp"]
+        assert sorted(os.listdir(path)) == ["courierimapuiddb", "cur", "maildirfolder", "new", "tmp"]
+        assert (
+            Folder(account.path(".é".encode())).status().uidvalidity
+            == uidlist.parse((path / "courierimapuiddb").read_bytes()).uidvalidity
+        )
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE((path / "cur").stat().st_mode) == 0o700
         assert stat.S_IMODE((path / "maildirfolder").stat().st_mode) == 0o600

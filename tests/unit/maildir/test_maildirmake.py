@@ -42,7 +42,7 @@ def test_one_that_was_not_finished_is_completed(tmp_path):
 def test_folders(tmp_path, capsys):
     run(tmp_path / "M")
     assert run("-f", "Wörk.2026", tmp_path / "M") == 0
-    assert sorted(os.listdir(tmp_path / "M/.Wörk.2026")) == ["cur", "maildirfolder", "new", "tmp"]
+    assert sorted(os.listdir(tmp_path / "M/.Wörk.2026")) == ["courierimapuiddb", "cur", "maildirfolder", "new", "tmp"]
     assert run("-f", "Wörk.2026", tmp_path / "M") == 1
     assert "the folder exists" in capsys.readouterr().err
 
