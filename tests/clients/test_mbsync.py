@@ -96,8 +96,9 @@ def messages(maildir: Path) -> Counter[tuple[bytes, str]]:
 def change(maildir: Path, name: str, position: int) -> None:
     """One message comes, one is read and flagged, one is gone."""
     (maildir / "new" / f"1800000000.1_{name}.host").write_text(f"Subject: new {name}\n\nbody\n")
-    unread = sorted((path for path in (maildir / "cur").iterdir() if path.name.endswith(":2,")), key=Path.read_bytes)
-    unread[position].rename(unread[position].with_name(unread[position].name + "FS"))
+    everything = [*(maildir / "cur").iterdir(), *(maildir / "new").iterdir()]
+    unread = sorted((path for path in everything if not path.name.partition(":2,")[2]), key=Path.read_bytes)
+    unread[position].rename(maildir / "cur" / (unread[position].name.partition(":2,")[0] + ":2,FS"))
     unread[position + 1].unlink()
 
 
