@@ -41,7 +41,7 @@ def render(part: Part, extended: bool, utf8: bool = False) -> bytes:
 
 
 def _append(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None:
-    fields = {name: values[-1] for name, values in part.header.collect(_NAMES).items()}
+    fields = {name: values[0] for name, values in part.header.collect(_NAMES).items()}
     pieces.append(b"(")
     if part.children:
         for child in part.children:
@@ -95,7 +95,10 @@ def _disposition(value: bytes | None, utf8: bool) -> bytes:
     if not value:
         return b"NIL"
     word, parameters = rfc2231.split(value)
-    return b"(" + nstring(word.lower(), utf8) + b" " + _parameters(parameters, utf8) + b")"
+    if not (word or parameters):
+        return b"NIL"
+    # What is not understood is an attachment (RFC 2183 §2.8).
+    return b"(" + nstring(word.lower() or b"attachment", utf8) + b" " + _parameters(parameters, utf8) + b")"
 
 
 def _languages(value: bytes | None, utf8: bool) -> bytes:

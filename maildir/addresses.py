@@ -51,46 +51,84 @@ def parse(value: bytes) -> list[Address]:
 
 
 class _Words:
-    """Pieces of text, with a blank where there was one between them."""
+    """Pieces of text, with a blank where there was one between them, and where the unquoted @ are."""
 
-    __slots__ = ("pieces", "spaced")
+    __slots__ = ("ats", "last_at", "pieces", "run", "spaced")
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.spaced: list[bool] = []
+        self.ats: set[int] = set()
+        self.last_at = -1
+        self.run = 0  # the first of the last pieces that stand together
 
-    def add(self, piece: bytes, spaced: bool) -> None:
+    def add(self, piece: bytes, spaced: bool, is_at: bool = False) -> None:
+        if is_at:
+            self.last_at = len(self.pieces)
+            self.ats.add(self.last_at)
         self.pieces.append(piece)
         self.spaced.append(spaced)
+        last = len(self.pieces) - 1
+        if last and not self._glued(last):
+            self.run = last
+
+    def take_run(self) -> _Words:
+        """The last pieces that stand together, taken out."""
+        taken = _Words()
+        for piece, spaced in zip(self.pieces[self.run :], self.spaced[self.run :], strict=True):
+            taken.add(piece, spaced)
+        del self.pieces[self.run :], self.spaced[self.run :]
+        return taken
 
     def phrase(self) -> bytes:
         """All of it, each run of blanks as one."""
-        text = [b" " + piece if spaced else piece for piece, spaced in zip(self.pieces, self.spaced, strict=True)]
-        return b"".join(text).strip()
+        return _phrase(self.pieces, self.spaced)
+
+    def is_route(self) -> bool:
+        """Whether it begins with @, as a route does."""
+        return 0 in self.ats
+
+    def take_route(self) -> bytes | None:
+        """The route up to the colon, which is taken out with it; None when there is none."""
+        if not self.is_route() or b":" not in self.pieces:
+            return None
+        colon = self.pieces.index(b":")
+        route = b"".join(self.pieces[:colon])
+        del self.pieces[: colon + 1], self.spaced[: colon + 1]
+        self.ats = {at - colon - 1 for at in self.ats if at > colon}
+        self.last_at = max(self.ats, default=-1)
+        return route
 
     def address(self) -> tuple[bytes, bytes, bytes]:
         """What stands before the address, local part, host.
 
         Blanks around dots and @ are obsolete syntax and taken out; others end the address, on both sides.
         """
-        pieces, spaced = self.pieces, self.spaced
-        if b"@" not in pieces:
+        pieces = self.pieces
+        if not self.ats:
             return b"", self.phrase(), b""
-        at = len(pieces) - 1 - pieces[::-1].index(b"@")
+        at = self.last_at
         first = max(at - 1, 0)
         while first > 0 and self._glued(first):
             first -= 1
         last = at + 1
         while last + 1 < len(pieces) and self._glued(last + 1):
             last += 1
-        before = _Words()
-        before.pieces, before.spaced = pieces[:first], spaced[:first]
-        return before.phrase(), b"".join(pieces[first:at]), b"".join(pieces[at + 1 : last + 1])
+        return (
+            _phrase(pieces[:first], self.spaced[:first]),
+            b"".join(pieces[first:at]),
+            b"".join(pieces[at + 1 : last + 1]),
+        )
 
     def _glued(self, number: int) -> bool:
         """Whether a piece belongs to the same address as the one before it."""
-        before, piece = self.pieces[number - 1], self.pieces[number]
-        return not self.spaced[number] or b"@" in (before, piece) or before.endswith(b".") or piece.startswith(b".")
+        if not self.spaced[number] or self.pieces[number].startswith(b".") or self.pieces[number - 1].endswith(b"."):
+            return True
+        return number in self.ats or number - 1 in self.ats
+
+
+def _phrase(pieces: list[bytes], spaced: list[bool]) -> bytes:
+    return b"".join([b" " + piece if blank else piece for piece, blank in zip(pieces, spaced, strict=True)]).strip()
 
 
 class _List:
@@ -112,7 +150,7 @@ class _List:
         """All entries of the list."""
         for kind, text, spaced in _tokens(value):
             if kind == "word":
-                self._word(text, spaced)
+                self._current().add(text, spaced)
             elif kind == "comment":
                 self.comment = self.comment or text
             else:
@@ -125,44 +163,44 @@ class _List:
             self.found.append(_GROUP_END)
         return self.found
 
-    def _word(self, text: bytes, spaced: bool) -> None:
-        if self.in_angle and self.angle is not None:
-            self.angle.add(text, spaced)
-        else:
-            (self.words if self.angle is None else self.after).add(text, spaced)
+    def _current(self) -> _Words:
+        if self.angle is None:
+            return self.words
+        return self.angle if self.in_angle else self.after
 
     def _special(self, text: bytes, spaced: bool) -> None:
+        words = self._current()
         if text == b"<":
-            if self.angle is not None and not self.in_angle:
-                name = self.after
+            if words is self.after:
                 self._end_mailbox()  # a comma is missing
-                self.words = name
+                self.words = words
             self.angle = self.angle or _Words()
             self.in_angle = True
         elif text == b">":
             self.in_angle = False
-        elif self.in_angle and self.angle is not None and self.angle.pieces[:1] == [b"@"] and text in b",:@":
-            self.angle.add(text, spaced)  # <@route,@route:mailbox@host>
+        elif text == b"@" and words is self.words and 0 <= words.last_at < words.run:
+            following = words.take_run()
+            self._end_mailbox()  # a comma is missing
+            self.words = following
+            self.words.add(text, spaced, is_at=True)
+        elif text == b"@" or (words is self.angle and words.is_route() and text in b",:"):
+            words.add(text, spaced, is_at=text == b"@")  # <@route,@route:mailbox@host>
         elif text in b",;":
             self._end_mailbox()
             if text == b";" and self.in_group:
                 self.in_group = False
                 self.found.append(_GROUP_END)
-        elif text == b":" and not (self.in_group or self.angle) and b"@" not in self.words.pieces:
-            self.found.append((None, None, self.words.phrase(), None))
+        elif text == b":" and not (self.in_group or self.angle or words.ats):
+            self.found.append((None, None, words.phrase(), None))
             self.in_group = True
             self._next()
         else:
-            self._word(text, spaced)
+            words.add(text, spaced)
 
     def _end_mailbox(self) -> None:
-        route: bytes | None = None
+        route = None
         if self.angle is not None:
-            pieces = self.angle.pieces
-            if pieces[:1] == [b"@"] and b":" in pieces:
-                colon = pieces.index(b":")
-                route = b"".join(pieces[:colon])
-                del pieces[: colon + 1], self.angle.spaced[: colon + 1]
+            route = self.angle.take_route()
             name = self.words.phrase() or self.comment
             _, mailbox, host = self.angle.address()
         else:

@@ -117,6 +117,21 @@ def test_empty_fields_are_nil():
     assert bodystructure(octets) == b'("text" "plain" NIL NIL NIL "7bit" 0 0 NIL NIL NIL NIL)'
 
 
+def test_a_disposition_that_is_not_named_is_an_attachment():
+    for value, expected in (
+        (b"; filename=a", b'("attachment" ("filename" "a"))'),
+        (b";", b"NIL"),
+        (b"x", b'("x" NIL)'),
+    ):
+        octets = b"Content-Type: image/png\nContent-Disposition: " + value + b"\n\n"
+        assert bodystructure(octets) == b'("image" "png" NIL NIL NIL "7bit" 0 NIL ' + expected + b" NIL NIL)"
+
+
+def test_the_first_of_repeated_fields_counts():
+    octets = b"Content-Type: image/png\nContent-Type: text/html\nContent-ID: 1\nContent-ID: 2\n\n"
+    assert body(octets) == b'("image" "png" NIL "1" NIL "7bit" 0)'
+
+
 def test_parameters_in_pieces_and_in_other_charsets():
     octets = (
         b'Content-Type: application/x; name*0*=utf-8\'\'%C3%A4; name*1="100% b"; URL*0="a"; url*1=b\n'

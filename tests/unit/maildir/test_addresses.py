@@ -30,6 +30,7 @@ def group(name: bytes):
         (b'(c) "Q x" <y@z>', [(b"Q x", None, b"y", b"z")]),
         # Quoted local parts and domain literals.
         (b'"john smith"@x.org', [(None, None, b"john smith", b"x.org")]),
+        (b'"@": "<": <"@"@c>;', [group(b"@"), (b"<:", None, b"@", b"c"), GROUP_END]),
         (b'<"a@b"@c>', [(None, None, b"a@b", b"c")]),
         (b"joe@[IPv6:2001:db8::1]", [(None, None, b"joe", b"[IPv6:2001:db8::1]")]),
         # Groups (RFC 5322 appendix A.1.3).
@@ -68,6 +69,8 @@ def group(name: bytes):
         (b'"Joe <a@b>, c@d', [(b'"Joe', None, b"a", b"b"), (None, None, b"c", b"d")]),
         (b"Joe (work <a@b>", [(b"Joe (work", None, b"a", b"b")]),
         (b"Joe) <a@b>", [(b"Joe)", None, b"a", b"b")]),
+        (b"a@b c@d", [(None, None, b"a", b"b"), (None, None, b"c", b"d")]),
+        (b"a @ b Joe c.d@e.f x", [(None, None, b"a", b"b"), (None, None, b"c.d", b"e.f")]),
         (b"a@b@c", [(None, None, b"a@b", b"c")]),
         (b"a@b;c@d", [(None, None, b"a", b"b"), (None, None, b"c", b"d")]),
         (b"a\\b <c@d>", [(b"a\\b", None, b"c", b"d")]),
@@ -109,7 +112,25 @@ def test_the_number_of_addresses_is_capped():
 
 @pytest.mark.parametrize(
     "unit",
-    [b'"', b"(", b")", b'\\"', b"<", b">", b"@", b":", b"[", b"=?", b"=?a?q?", b"a ", b"(\\", b'"\\', b". ", b"a:"],
+    [
+        b'"',
+        b"(",
+        b")",
+        b'\\"',
+        b"<",
+        b">",
+        b"@",
+        b":",
+        b"[",
+        b"=?",
+        b"=?a?q?",
+        b"a ",
+        b"@ ",
+        b"(\\",
+        b'"\\',
+        b". ",
+        b"a:",
+    ],
 )
 def test_no_input_takes_quadratic_time(unit):
     # Anything that looks through the rest of the input again and again would not end within the life of the test run.
