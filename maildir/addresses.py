@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 MAX_ADDRESSES = 10_000  # entries of one list, groups' marks counted too; further ones are left out
 
-# One mailbox in its usual form: what nearly every From is, and most To.
+# A mailbox in its usual form, with the comma behind it: nearly all that there are.
+_PLAIN = rb"[^\x00-\x20()<>\[\],;:\"\\@]++"
 _USUAL = re.compile(
-    rb"[ \t]*+(?:(?:\"([^\"\\]*+)\"|([^\x00-\x20()<>\[\],;:\"\\@]++(?:[ ][^\x00-\x20()<>\[\],;:\"\\@]++)*))[ \t]*+)?"
-    rb"<([^\x00-\x20()<>\[\],;:\"\\@]++)@([^\x00-\x20()<>\[\],;:\"\\@]++)>[ \t]*+"
+    rb"[ \t]*+(?:(?:(?:\"([^\"\\]*+)\"|(" + _PLAIN + rb"(?:[ ]" + _PLAIN + rb")*))[ \t]*+)?"
+    rb"<(" + _PLAIN + rb")@(" + _PLAIN + rb")>|(" + _PLAIN + rb")@(" + _PLAIN + rb"))[ \t]*+(?:,|\Z)"
 )
 _ATOM = (
     rb"(?P<blank>[\s\x00]++)"
@@ -44,10 +45,18 @@ _GROUP_END: Address = (None, None, None, None)
 
 def parse(value: bytes) -> list[Address]:
     """The addresses of one field; see the module."""
-    usual = _USUAL.fullmatch(value)
-    if usual:
-        return [(usual[1] or usual[2] or None, None, usual[3], usual[4])]
-    return _List().read(value)
+    found: list[Address] = []
+    at = 0
+    # A comma in an encoded word looks like one between two addresses.
+    usual = None if b"," in value and b"=?" in value else _USUAL.match(value)
+    while usual and len(found) < MAX_ADDRESSES:
+        quoted, name, mailbox, host, bare_mailbox, bare_host = usual.groups()
+        found.append((quoted or name or None, None, mailbox or bare_mailbox, host or bare_host))
+        at = usual.end()
+        if at == len(value):
+            return found
+        usual = _USUAL.match(value, at)
+    return found if usual else _List().read(value)
 
 
 class _Words:

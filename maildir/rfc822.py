@@ -92,11 +92,8 @@ def scan(octets: Octets, start: int = 0, end: int | None = None) -> Header:
 def fields_between(octets: Octets, start: int, end: int) -> list[Field]:
     """The fields of a header block whose extent is known."""
     found = islice(_FIELD.finditer(octets, start, end), MAX_FIELDS)
-    return [
-        (name_start, name_end, value_start, value_end)
-        for _, (name_start, name_end), (value_start, value_end) in [match.regs for match in found]
-        if name_end >= 0
-    ]
+    # The spans of name and value, which are (-1, -1) for a line that is no field.
+    return [regs[1] + regs[2] for regs in [match.regs for match in found] if regs[1][0] >= 0]
 
 
 def body_start(octets: Octets, start: int, end: int, find: Find | None = None) -> int:
