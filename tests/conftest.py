@@ -1,6 +1,8 @@
 """What tests of every folder share: the installed tree."""
 
 import fcntl
+import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -47,14 +49,12 @@ def make(*arguments: str, cwd: Path = SOURCE) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One place for the installed tree, whatever number of workers there is; accounts without rights can enter it."""
+    """One name for the place of the installed tree, whatever number of workers there is; made when it is needed."""
     workerinput = getattr(config, "workerinput", None)
     if workerinput is not None:
         config.stash[KEY] = workerinput["installed_tree"]
         return
-    place = Path(tempfile.mkdtemp(prefix="courier-imap-tests."))
-    place.chmod(0o755)
-    config.stash[KEY] = str(place)
+    config.stash[KEY] = os.path.join(tempfile.gettempdir(), f"courier-imap-tests.{secrets.token_hex(8)}")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -73,6 +73,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def installed_tree(pytestconfig: pytest.Config) -> InstalledTree:
     """The installed tree, made once in a run: do not change its files, copy them."""
     place = Path(pytestconfig.stash[KEY])
+    place.mkdir(exist_ok=True)
+    place.chmod(0o755)  # accounts without rights can enter it
     prefix = place / "prefix"
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held for as long as one make takes
