@@ -5,6 +5,7 @@ import os
 import pwd
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,7 +66,8 @@ def processes_of(tree: InstalledTree) -> list[str]:
 @pytest.fixture(scope="module")
 def service(installed_tree: InstalledTree) -> Iterator[InstalledTree]:
     """An installation with one account, alice; stopped at the end whatever happened."""
-    prefix = installed_tree.prefix.parent / "service"
+    prefix = Path(tempfile.mkdtemp(prefix="service.", dir=installed_tree.prefix.parent))
+    prefix.chmod(0o755)
     make("install", "install-configure", f"prefix={prefix}", f"piddir={prefix}/run")
     tree = InstalledTree(prefix)
     home = prefix / "home"
