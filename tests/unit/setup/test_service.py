@@ -64,8 +64,8 @@ def processes_of(tree: InstalledTree) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def service(installed_tree: InstalledTree) -> Iterator[InstalledTree]:
-    """An installation with one account, alice; stopped at the end whatever happened."""
+def service(installed_tree: InstalledTree) -> InstalledTree:
+    """An installation with one account, alice."""
     prefix = Path(tempfile.mkdtemp(prefix="service.", dir=installed_tree.prefix.parent))
     prefix.chmod(0o755)
     make("install", "install-configure", f"prefix={prefix}", f"piddir={prefix}/run")
@@ -83,9 +83,15 @@ def service(installed_tree: InstalledTree) -> Iterator[InstalledTree]:
     assert run(tree.sbin / "makeuserdb").returncode == 0
     set_in(tree.etc / "authdaemonrc", authmodulelist="authuserdb", LOGGEROPTS=f"-file={prefix}/authlog")
     set_in(tree.etc / "imapd", LOGGEROPTS=f"-name=imapd -file={prefix}/log")
-    yield tree
-    run(tree.libexec / "imapd.rc", "stop")
-    run(tree.libexec / "authlib" / "authdaemond", "stop")
+    return tree
+
+
+@pytest.fixture(autouse=True)
+def stopped(service: InstalledTree) -> Iterator[None]:
+    """Nothing goes on after a test, whatever happened in it."""
+    yield
+    run(service.libexec / "imapd.rc", "stop")
+    run(service.libexec / "authlib" / "authdaemond", "stop")
 
 
 def test_start_serve_stop(service):
