@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_CHUNK = 1 << 16
 
 _BLOCK = MAX_CHUNK // 2  # octets on disk, all of which may be LF
+_CR = 13
+_LF = 10
 
 
 class Piece:
@@ -71,7 +73,3 @@ def _converted(octets: Octets, start: int, end: int) -> bytes:
     chunk = chunk.replace(b"\n", b"\r\n")
     # The CR of a first LF may be the last octet before.
     return chunk[1:] if start > 0 and octets[start] == _LF and octets[start - 1] == _CR else chunk
-
-
-_CR = 13
-_LF = 10

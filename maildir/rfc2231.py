@@ -35,6 +35,7 @@ _PARAMETER = re.compile(
 )
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SECTION = re.compile(rb"(.+?)\*([0-9]{1,4})(\*?)\Z", re.DOTALL)
+_NOT_EXTENDED = re.compile(rb"[^0-9A-Za-z!#$&+\-.^_`{|}~]")  # RFC 2231 §7: attribute-char
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
@@ -121,4 +122,4 @@ def _extended(value: bytes) -> tuple[bytes, bytes]:
 
 def _percent_encoded(piece: bytes) -> bytes:
     """A piece that was not in the extended form, between pieces that are."""
-    return piece.replace(b"%", b"%25") if b"%" in piece else piece
+    return _NOT_EXTENDED.sub(lambda match: b"%%%02X" % match[0][0], piece)

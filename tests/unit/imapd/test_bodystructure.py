@@ -138,7 +138,7 @@ def test_parameters_in_pieces_and_in_other_charsets():
         b"Content-Disposition: attachment; filename*=iso-8859-1'de'%E4.txt\n\n"
     )
     assert bodystructure(octets) == (
-        b'("application" "x" ("name*" "utf-8\'\'%C3%A4100%25 b" "url" "ab") NIL NIL "7bit" 0 NIL'
+        b'("application" "x" ("name*" "utf-8\'\'%C3%A4100%25%20b" "url" "ab") NIL NIL "7bit" 0 NIL'
         b' ("attachment" ("filename*" "iso-8859-1\'de\'%E4.txt")) NIL NIL)'
     )
 

@@ -1,5 +1,8 @@
 """The MIME tree: where parts begin and end, and what broken structure gives."""
 
+import mmap
+import tempfile
+
 import pytest
 
 from maildir import rfc2045
@@ -216,6 +219,18 @@ def test_the_depth_is_capped():
         depth, part = depth + 1, part.message
     assert depth == rfc2045.MAX_DEPTH
     assert (part.maintype, part.subtype) == (b"text", b"plain")
+
+
+def test_an_mmap_is_divided_like_bytes():
+    inner = mixed(b"--i\n\none\n--i\n\ntwo\n--i--\n", b"i")
+    octets = mixed(b"--b\nContent-Type: message/rfc822\n\n" + inner + b"\n--b\n\nlast\n--b--\n")
+    with tempfile.TemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        found = [(p.start, p.body, p.end, p.subtype, p.newlines(), p.wire_octets()) for p in parse(mapped).walk()]
+        mapped.close()  # nothing holds on to it
+    assert found == [(p.start, p.body, p.end, p.subtype, p.newlines(), p.wire_octets()) for p in parse(octets).walk()]
 
 
 class Counted(bytes):

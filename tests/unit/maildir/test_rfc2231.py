@@ -26,8 +26,9 @@ from maildir.rfc2231 import MAX_PARAMETERS, find, find_text, split
         (
             b"a; t*0*=us-ascii'en'This%20is%20even%20more%20; t*1*=%2A%2A%2Afun%2A%2A%2A%20; t*2=\"isn't it!\"",
             b"a",
-            ((b"t*", b"us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn't it!"),),
+            ((b"t*", b"us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!"),),
         ),
+        (b'a; t*0="100% b"; t*1*=%C3%A4', b"a", ((b"t*", b"''100%25%20b%C3%A4"),)),
         (b"a; t*=utf-8''%C3%A4", b"a", ((b"t*", b"utf-8''%C3%A4"),)),
         (b"a; t*99999=x", b"a", ((b"t*99999", b"x"),)),
         (b"; b=c", b"", ((b"b", b"c"),)),
