@@ -12,7 +12,7 @@ import time
 
 from imapd.errors import Bad, No
 from imapd.message import Message
-from maildir import dates, encodedword, names
+from maildir import charsets, dates, encodedword, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class _Compiler:
             b"NEW": lambda: self._all_of([(b"RECENT",), (b"UNSEEN",)]),
             b"OLD": lambda: self._negated((b"RECENT",)),
             b"RECENT": lambda: (VIEW, lambda message: message.uid in view.recent),
-            b"KEYWORD": lambda keyword: (VIEW, lambda message: False),
-            b"UNKEYWORD": lambda keyword: (VIEW, lambda message: True),
+            b"KEYWORD": self._with_keyword,
+            b"UNKEYWORD": lambda keyword: self._negated((b"KEYWORD", keyword)),
             b"LARGER": lambda octets: (BODY, lambda message: message.content.wire_octets > octets),
             b"SMALLER": lambda octets: (BODY, lambda message: message.content.wire_octets < octets),
             b"BEFORE": lambda date: (FILE, lambda message: _arrived(message) < date),
@@ -126,6 +126,13 @@ class _Compiler:
         chosen = set(uids.indexes_of_uids(self._view.uids))
         return VIEW, lambda message: message.index in chosen
 
+    def _with_keyword(self, keyword: bytes) -> Costed:
+        wanted = keyword.lower()
+        chosen = {
+            uid for uid, keywords in self._view.keywords.items() if any(word.lower() == wanted for word in keywords)
+        }
+        return VIEW, lambda message: message.uid in chosen
+
     def _header(self, name: bytes, text: bytes) -> Costed:
         wanted = self._wanted(text)
         lowered = name.lower()
@@ -140,23 +147,19 @@ class _Compiler:
         return BODY, lambda message: any(wanted in folded(piece) for piece in _texts(message, with_headers))
 
     def _wanted(self, text: bytes) -> str:
-        try:
-            return folded(text.decode(self._charset)).strip()
-        except UnicodeDecodeError:
-            raise Bad("The search string is not valid in its charset.") from None
+        decoded = charsets.decode(text, self._charset)
+        if "\ufffd" in decoded:
+            raise Bad("The search string is not valid in its charset.")
+        return folded(decoded).strip()
 
 
-def _known_charset(charset: bytes | None) -> str:
-    """The codec of a charset; strings without one are UTF-8, of which US-ASCII is a part."""
+def _known_charset(charset: bytes | None) -> bytes:
+    """The charset of the search strings: UTF-8 where none was named, of which US-ASCII is a part."""
     if charset is None:
-        return "utf-8"
-    import codecs
-
-    try:
-        "".encode(codecs.lookup(charset.decode("ascii")).name)
-    except (LookupError, UnicodeError, ValueError):
-        raise No("The requested character set is not supported.", b"BADCHARSET") from None
-    return charset.decode("ascii")
+        return b"utf-8"
+    if not charsets.is_known(charset):
+        raise No("The requested character set is not supported.", b"BADCHARSET")
+    return charset
 
 
 def folded(text: str) -> str:

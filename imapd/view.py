@@ -7,6 +7,7 @@ the files; a message's file is found again by its base name when somebody has re
 
 from __future__ import annotations
 
+from couriertcpd import environ
 from imapd.errors import Bad
 from imapd.wire import response
 from maildir import names
@@ -14,7 +15,7 @@ from maildir import names
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from imapd.wire.numset import SequenceSet
     from maildir.folder import Folder
@@ -38,7 +39,8 @@ class View:
     """
 
     __slots__ = (
-        "flags", "folder", "folder_name", "mailbox", "names", "read_only", "recent", "uidnext", "uids", "uidvalidity",
+        "flags", "folder", "folder_name", "keywords", "mailbox", "names", "read_only", "recent", "uidnext", "uids",
+        "uidvalidity", "vocabulary",
     )  # fmt: skip
 
     def __init__(self, mailbox: bytes, folder_name: bytes, folder: Folder, snapshot: Snapshot, read_only: bool) -> None:
@@ -48,6 +50,7 @@ class View:
         self.read_only = read_only
         self.recent: set[int] = set()
         self._take(snapshot)
+        self.vocabulary = self.words_in_use()
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -60,6 +63,34 @@ class View:
         self.flags = bytearray(snapshot.flags)
         self.names = list(snapshot.names)
         self.recent |= snapshot.fresh
+        self.keywords = self._read_keywords(snapshot)
+
+    def _read_keywords(self, snapshot: Snapshot) -> dict[int, frozenset[bytes]]:
+        """The keywords by uid; messages without any are left out."""
+        if not keywords_enabled() or not self.folder.keywords.there():
+            return {}
+        uids = snapshot.bases()
+        found = self.folder.keywords.read(uids)
+        return {uids[base]: frozenset(map(keyword_on_wire, keywords)) for base, keywords in found.items()}
+
+    def keywords_by_base(self, indexes: Iterable[int]) -> dict[bytes, frozenset[bytes]]:
+        """The keywords of those of the messages that have any, as the folder knows them."""
+        return {
+            names.base(self.names[index]): self.keywords[self.uids[index]]
+            for index in indexes
+            if self.uids[index] in self.keywords
+        }
+
+    def set_keywords(self, uid: int, keywords: frozenset[bytes]) -> None:
+        """Take over what a change has left on disk."""
+        if keywords:
+            self.keywords[uid] = frozenset(map(keyword_on_wire, keywords))
+        else:
+            self.keywords.pop(uid, None)
+
+    def words_in_use(self) -> frozenset[bytes]:
+        """Every keyword that a message has."""
+        return frozenset().union(*self.keywords.values())
 
     def indexes_of(self, messages: SequenceSet) -> list[int]:
         """Positions of the messages named by sequence number.
@@ -73,7 +104,12 @@ class View:
 
     def flag_list(self, index: int) -> bytes:
         """The flags of one message as a parenthesised list."""
-        return _flag_list(self.flags[index], self.uids[index] in self.recent)
+        uid = self.uids[index]
+        flags = _flag_words(self.flags[index], uid in self.recent)
+        keywords = self.keywords.get(uid)
+        if keywords:
+            flags = b" ".join([flags, *sorted(keywords)] if flags else sorted(keywords))
+        return b"(%s)" % flags
 
     def first_unseen(self) -> int | None:
         """Sequence number of the first message without \\Seen."""  # noqa: D301
@@ -81,14 +117,14 @@ class View:
 
     def changes(self) -> Iterator[bytes]:
         """Look at the folder again; yield what is new to the client as untagged responses, EXPUNGE first."""
-        old_uids, old_flags = self.uids, self.flags
+        old_uids, old_flags, old_keywords = self.uids, self.flags, self.keywords
         snapshot = self.folder.scan()
         if snapshot.uidvalidity != self.uidvalidity:
             yield from self._start_over(snapshot)
             return
         if snapshot.uids == old_uids:
             self._take(snapshot)
-            yield from self._changed_flags(old_uids, old_flags)
+            yield from self._changed_flags(old_uids, old_flags, old_keywords)
             return
         present = set(snapshot.uids)
         gone = [index for index, uid in enumerate(old_uids) if uid not in present]
@@ -97,9 +133,10 @@ class View:
         self.recent &= present
         self._take(snapshot)
         kept = len(old_uids) - len(gone)
+        yield from self.new_words(self.words_in_use())
         if gone or len(self.uids) != kept:
             yield from self.sizes()
-        yield from self._changed_flags(old_uids, old_flags)
+        yield from self._changed_flags(old_uids, old_flags, old_keywords)
 
     def _start_over(self, snapshot: Snapshot) -> Iterator[bytes]:
         """Tell that the uid list was lost: all messages went and others came, under a new UIDVALIDITY."""
@@ -114,13 +151,46 @@ class View:
         yield response.untagged(b"%d EXISTS" % len(self.uids))
         yield response.untagged(b"%d RECENT" % len(self.recent))
 
-    def _changed_flags(self, old_uids: array[int], old_flags: bytearray) -> Iterator[bytes]:
-        if old_flags == self.flags[: len(old_flags)] and old_uids == self.uids[: len(old_uids)]:
+    def new_words(self, words: frozenset[bytes]) -> Iterator[bytes]:
+        """Tell the flags of the mailbox again when keywords are in use that the client has not been told of."""
+        if not words <= self.vocabulary:
+            self.vocabulary |= words
+            yield from self.flag_lines()
+
+    def forgotten_words(self) -> Iterator[bytes]:
+        """Tell them again when some are in use no more."""
+        in_use = self.words_in_use()
+        if in_use != self.vocabulary:
+            self.vocabulary = in_use
+            yield from self.flag_lines()
+
+    def flag_lines(self) -> Iterator[bytes]:
+        """FLAGS and PERMANENTFLAGS, keywords first as in the original."""
+        words = b"".join(word + b" " for word in sorted(self.vocabulary))
+        yield response.untagged(b"FLAGS (%s\\Draft \\Answered \\Flagged \\Deleted \\Seen \\Recent)" % words)
+        if self.read_only:
+            yield response.untagged(b"OK [PERMANENTFLAGS ()] No permanent flags permitted")
+            return
+        if keywords_enabled():
+            words += b"\\* "
+        yield response.untagged(
+            b"OK [PERMANENTFLAGS (%s\\Draft \\Answered \\Flagged \\Deleted \\Seen)] Limited" % words
+        )
+
+    def _changed_flags(
+        self, old_uids: array[int], old_flags: bytearray, old_keywords: dict[int, frozenset[bytes]]
+    ) -> Iterator[bytes]:
+        yield from self.new_words(self.words_in_use())
+        same = old_flags == self.flags[: len(old_flags)] and old_uids == self.uids[: len(old_uids)]
+        if same and old_keywords == self.keywords:
             return
         before = dict(zip(old_uids, old_flags, strict=True))
         for index, uid in enumerate(self.uids):
-            if before.get(uid, self.flags[index]) != self.flags[index]:
+            if uid in before and (
+                before[uid] != self.flags[index] or old_keywords.get(uid) != self.keywords.get(uid)
+            ):
                 yield self.flags_response(index)
+        yield from self.forgotten_words()
 
     def flags_response(self, index: int, with_uid: bool = False) -> bytes:
         """The untagged FETCH that tells the flags of one message."""
@@ -131,14 +201,28 @@ class View:
 _RENDERED: dict[tuple[int, bool], bytes] = {}
 
 
-def _flag_list(flags: int, recent: bool) -> bytes:
+def _flag_words(flags: int, recent: bool) -> bytes:
     rendered = _RENDERED.get((flags, recent))
     if rendered is None:
         words = [word for bit, word in FLAG_WORDS if flags & bit]
         if recent:
             words.append(b"\\Recent")
-        rendered = _RENDERED[flags, recent] = b"(%s)" % b" ".join(words)
+        rendered = _RENDERED[flags, recent] = b" ".join(words)
     return rendered
+
+
+# What cannot stand in a flag on the wire shows as `_`, as in the original; so does 8-bit.
+_ON_WIRE = bytes(octet if 33 <= octet < 127 and octet not in b'(){%*"\\]' else ord("_") for octet in range(256))
+
+
+def keyword_on_wire(keyword: bytes) -> bytes:
+    """A keyword as a client is told it."""
+    return keyword.translate(_ON_WIRE)
+
+
+def keywords_enabled() -> bool:
+    """IMAP_KEYWORDS; its values 1 and 2, which name algorithms of the original, mean the same here."""
+    return environ.enabled("IMAP_KEYWORDS", True)
 
 
 def flag_bits(words: list[bytes]) -> int:

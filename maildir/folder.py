@@ -17,13 +17,15 @@ import time
 from couriertcpd import environ, log
 from maildir import fs, listing, lock, names, purge, uidlist
 from maildir.incoming import Incoming
+from maildir.keywordlist import NONE
+from maildir.keywords import Keywords
 from maildir.snapshot import Match, Snapshot, Status
 from maildir.uidlist import UidList
 from maildir.uidlistfile import UidListFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 ATTEMPTS = 100  # how often a file may be renamed under our hands in one operation; each time somebody else got on
 
@@ -35,6 +37,7 @@ class Folder:
         self.path = path
         self._cur = path + b"/cur/"
         self._new = path + b"/new/"
+        self.keywords = Keywords(path)
         self._uid_list = UidListFile(path)
         self._unwritten: UidList | None = None  # numbers given in memory by scans that may not write
         self._expunged: set[bytes] = set()  # bases that this object unlinked: certainly gone
@@ -289,6 +292,7 @@ class Folder:
         try:
             with lock.held(self.path):
                 uid_list, uids = self._store_locked(messages, placed)
+            self._store_keywords(messages)
         except BaseException:
             self._take_back(placed)
             for message in messages:
@@ -307,6 +311,14 @@ class Folder:
         fs.sync_directory(self._cur)
         return self._uid_list.rewrite([], [message.name for message in messages])
 
+    def _store_keywords(self, messages: list[Incoming]) -> None:
+        by_keywords: dict[frozenset[bytes], list[bytes]] = {}
+        for message in messages:
+            if message.keywords:
+                by_keywords.setdefault(message.keywords, []).append(message.name)
+        for keywords, bases in by_keywords.items():
+            self.keywords.replace(bases, keywords)
+
     def _take_back(self, placed: list[bytes]) -> None:
         for name in placed:
             try:
@@ -314,10 +326,13 @@ class Folder:
             except OSError as error:
                 log.err(f"{log.printable(self._cur + name)}: cannot be taken back: {error.strerror}")
 
-    def copy_from(self, source: Folder, copied: Iterable[bytes]) -> tuple[int, list[int]]:
+    def copy_from(
+        self, source: Folder, copied: Iterable[bytes], keywords: Mapping[bytes, frozenset[bytes]] | None = None
+    ) -> tuple[int, list[int]]:
         """Copy messages of another folder, or of this one, with flags and dates, all or none; as store() otherwise.
 
-        FileNotFoundError when one of them is gone.
+        keywords has those of the messages that shall take some along, by base name.  FileNotFoundError when one of the
+        messages is gone.
         """
         staged: list[Incoming] = []
         try:
@@ -328,7 +343,9 @@ class Folder:
                     staged.append(message)
                     while block := fs.read(fd):
                         message.write_stored(block)
-                    message.commit(names.flags_of(name_now), fs.fstat(fd).st_mtime)
+                    message.commit(
+                        names.flags_of(name_now), fs.fstat(fd).st_mtime, (keywords or {}).get(names.base(name), NONE)
+                    )
                 finally:
                     fs.close(fd)
         except BaseException:

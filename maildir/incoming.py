@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from maildir import fs, names
+from maildir.keywordlist import NONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Incoming:
     A context manager: a message that was not stored when the block ends is removed.
     """
 
-    __slots__ = ("_fd", "_tail", "_temporary", "_tmp", "bytes_on_disk", "flags", "name")
+    __slots__ = ("_fd", "_tail", "_temporary", "_tmp", "bytes_on_disk", "flags", "keywords", "name")
 
     def __init__(self, folder: bytes) -> None:
         """Begin a message in the folder's tmp/."""
@@ -36,6 +37,7 @@ class Incoming:
         self._tail = b""  # a CR at the end that is not written yet, with the CR before it
         self.bytes_on_disk = 0
         self.flags = 0
+        self.keywords = NONE
         self.name = b""  # the base name it will have, once committed
 
     def __enter__(self) -> Self:
@@ -67,7 +69,7 @@ class Incoming:
         fs.write(self._fd, data)
         self.bytes_on_disk += len(data)
 
-    def commit(self, flags: int = 0, mtime: float | None = None) -> None:
+    def commit(self, flags: int = 0, mtime: float | None = None, keywords: frozenset[bytes] = NONE) -> None:
         """End the message and bring it to the disk; mtime is the internal date in seconds."""
         if self._tail:
             self.write_stored(b"\r")
@@ -79,6 +81,7 @@ class Incoming:
         fd, self._fd = self._fd, -1
         fs.close(fd)
         self.flags = flags
+        self.keywords = keywords
         self.name = names.unique(self._temporary, found.st_dev, found.st_ino, self.bytes_on_disk)
 
     def abort(self) -> None:

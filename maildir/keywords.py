@@ -65,6 +65,13 @@ class Keywords:
         self._directory = folder + DIRECTORY
         self._cur = folder + b"/cur/"
 
+    def there(self) -> bool:
+        """Whether there is anything to read; false spares the caller the making of a set of bases."""
+        try:
+            return bool(fs.listdir(self._directory))
+        except FileNotFoundError:
+            return False
+
     def read(self, bases: Collection[bytes], write: bool = True) -> ByBase:
         """The keywords of these messages, which are all that a scan has just found; those without any are left out.
 

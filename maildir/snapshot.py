@@ -44,7 +44,7 @@ class Snapshot:
     the first to give: they are \Recent for its caller.
     """
 
-    __slots__ = ("flags", "fresh", "names", "uidnext", "uids", "uidvalidity")
+    __slots__ = ("_bases", "flags", "fresh", "names", "uidnext", "uids", "uidvalidity")
 
     def __init__(self, uid_list: UidList, match: Match, fresh: set[int]) -> None:
         self.uidvalidity = uid_list.uidvalidity
@@ -53,6 +53,13 @@ class Snapshot:
         self.names: list[bytes] = match.names
         self.flags = names.flags_of_all(match.names)
         self.fresh = fresh
+        self._bases: dict[bytes, int] | None = None
+
+    def bases(self) -> dict[bytes, int]:
+        """The uids by base name, made when first asked for."""
+        if self._bases is None:
+            self._bases = dict(zip(map(names.base, self.names), self.uids, strict=True))
+        return self._bases
 
 
 class Status:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from imapd.errors import No
 from imapd.feature import Command, Feature
 from imapd.mailbox import folder_of
-from imapd.view import flag_bits
+from imapd.view import flag_bits, keywords_enabled
 from imapd.wire.lexer import Arguments, Malformed
 from maildir.folder import Folder
+from maildir.keywordlist import NONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,13 +59,15 @@ def append(
     if session.receive_error is not None:
         raise No(NO_ROOM, b"ALERT") from session.receive_error
     incoming = session.incoming.pop()
+    words = frozenset(flag for flag in flags if not flag.startswith(b"\\"))
     try:
-        incoming.commit(flag_bits(flags), internaldate)
+        incoming.commit(flag_bits(flags), internaldate, words if keywords_enabled() else NONE)
         uidvalidity, uids = folder.store([incoming])
     except OSError as error:
         incoming.abort()
         raise No(NO_ROOM, b"ALERT") from error
     if session.view is not None and session.view.folder_name == folder_of(mailbox):
+        session.view.recent.update(uids)  # nobody was told of it before
         yield from session.view.changes()
     return b"[APPENDUID %d %d] APPEND Ok." % (uidvalidity, uids[0])
 

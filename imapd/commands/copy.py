@@ -42,13 +42,15 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
     if not chosen:
         return None
     target = Folder(session.account.path(name))
+    copied = [view.names[index] for index in chosen]
     try:
-        uidvalidity, uids = target.copy_from(view.folder, [view.names[index] for index in chosen])
+        uidvalidity, uids = target.copy_from(view.folder, copied, view.keywords_by_base(chosen))
     except FileNotFoundError as error:
         raise No("Some of the messages no longer exist.", b"EXPUNGEISSUED") from error
     except OSError as error:
         raise No("COPY failed - no write permission or out of disk space.", b"ALERT") from error
     if view.folder_name == name:
+        view.recent.update(uids)
         yield from view.changes()
     source = numset.compact([view.uids[index] for index in chosen])
     return b"[COPYUID %d %s %s] COPY completed." % (uidvalidity, source, numset.compact(uids))

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from imapd.session import Session
     from imapd.wire.lexer import Arguments
 
-FLAGS = b"FLAGS (\\Draft \\Answered \\Flagged \\Deleted \\Seen \\Recent)"
-PERMANENT = b"OK [PERMANENTFLAGS (\\Draft \\Answered \\Flagged \\Deleted \\Seen)] Limited"
-NOT_PERMANENT = b"OK [PERMANENTFLAGS ()] No permanent flags permitted"
-
 
 def parse(arguments: Arguments) -> tuple[bytes]:
     """Read `SP mailbox`."""
@@ -56,8 +52,7 @@ def _open(session: Session, mailbox: bytes, read_only: bool) -> View:
 
 
 def _describe(view: View) -> Iterator[bytes]:
-    yield response.untagged(FLAGS)
-    yield response.untagged(NOT_PERMANENT if view.read_only else PERMANENT)
+    yield from view.flag_lines()
     yield from view.sizes()
     unseen = view.first_unseen()
     if unseen is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from imapd.errors import Bad, No
 from imapd.feature import SELECTED, Command, Feature
-from imapd.view import ALL_FLAGS, flag_bits
+from imapd.view import ALL_FLAGS, flag_bits, keywords_enabled
+from maildir import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from imapd.session import Session
+    from imapd.view import View
     from imapd.wire.lexer import Arguments
     from imapd.wire.numset import SequenceSet
 
@@ -46,12 +48,15 @@ def _store(
     session: Session, indexes: Iterable[int], operation: bytes, silent: bool, flags: list[bytes], by_uid: bool
 ) -> Generator[bytes, None, None]:
     view = session.selected()
-    _refuse_keywords(flags)
     bits = flag_bits(flags)
+    words = frozenset(flag for flag in flags if not flag.startswith(b"\\"))
+    if words and not keywords_enabled():
+        raise No("Keywords are not enabled.", b"CANNOT")
     add = 0 if operation == b"-FLAGS" else bits
     remove = {b"FLAGS": ALL_FLAGS & ~bits, b"-FLAGS": bits}.get(operation, 0)
     gone = False
     changed = []
+    there = []
     for index in indexes:
         before = view.flags[index]
         try:
@@ -62,18 +67,35 @@ def _store(
             gone = True
             continue
         # What another session changed is told even to a client that asked for silence (RFC 3501 section 6.4.6).
+        there.append(index)
         if not silent or view.flags[index] != before & ~remove | add:
             changed.append(index)
     view.folder.sync_flags()
+    if words or operation == b"FLAGS":
+        _store_keywords(view, there, operation, words)
+        yield from view.new_words(view.words_in_use())
     for index in changed:
         yield view.flags_response(index, by_uid)
+    yield from view.forgotten_words()
     if gone:
         raise No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
 
 
-def _refuse_keywords(flags: list[bytes]) -> None:
-    if any(not flag.startswith(b"\\") for flag in flags):
-        raise No("Keywords are not supported.", b"CANNOT")
+def _store_keywords(view: View, indexes: list[int], operation: bytes, words: frozenset[bytes]) -> None:
+    """Change the keywords on disk, relative to those that are there now, and in the view."""
+    uids = {names.base(view.names[index]): view.uids[index] for index in indexes}
+    if operation == b"FLAGS" and not words:
+        uids = {base: uid for base, uid in uids.items() if view.keywords.get(uid)}
+    if not uids:
+        return
+    if operation == b"FLAGS":
+        result = view.folder.keywords.replace(uids, words)
+    elif operation == b"+FLAGS":
+        result = view.folder.keywords.change(uids, add=words)
+    else:
+        result = view.folder.keywords.change(uids, remove=words)
+    for base, keywords in result.items():
+        view.set_keywords(uids[base], keywords)
 
 
 FEATURE = Feature(

@@ -34,6 +34,13 @@ class Scans:
     def scan(self) -> Scan:
         return self.scans.pop(0)
 
+    class keywords:  # noqa: N801
+        """A folder in which nobody uses keywords."""
+
+        @staticmethod
+        def there() -> bool:
+            return False
+
 
 class Client:
     """A client that believes every word: a list of flag sets by sequence number."""
@@ -98,9 +105,9 @@ def test_applying_the_diff_gives_the_folder(
 
 
 def test_sequence_numbers_beyond_the_mailbox_are_refused() -> None:
-    view = View(b"INBOX", b".", None, Scan({1: 0, 5: 0}, 1, set()), read_only=False)  # type: ignore[arg-type]
+    view = View(b"INBOX", b".", Scans([]), Scan({1: 0, 5: 0}, 1, set()), read_only=False)  # type: ignore[arg-type]
     assert view.indexes_of(numset.parse(b"2:1,*")) == [0, 1]
     with pytest.raises(Bad):
         view.indexes_of(numset.parse(b"1:3"))
-    empty = View(b"INBOX", b".", None, Scan({}, 1, set()), read_only=False)  # type: ignore[arg-type]
+    empty = View(b"INBOX", b".", Scans([]), Scan({}, 1, set()), read_only=False)  # type: ignore[arg-type]
     assert empty.indexes_of(numset.parse(b"1:*")) == []
