@@ -9,6 +9,10 @@ from __future__ import annotations
 from imapd.errors import No
 from imapd.wire import mutf7
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from maildir.account import Account
+
 INBOX = b"INBOX"
 INBOX_FOLDER = b"."
 SEPARATOR = b"."
@@ -27,9 +31,14 @@ def folder_of(mailbox: bytes) -> bytes:
 
 
 def mailbox_of(folder: bytes) -> bytes:
-    """The name on the wire; a directory name that is not UTF-8 is shown by its octets as if they were Latin-1."""
+    """The name on the wire; a directory name that is not UTF-8 is shown by its octets as if they were Latin-1.
+
+    One from before 5.0, which is the wire's modified UTF-7 itself, is told as it is.
+    """
     if folder == INBOX_FOLDER:
         return INBOX
+    if _is_old(folder):
+        return INBOX + folder
     return SEPARATOR.join([INBOX, *(_part_on_wire(part) for part in folder[1:].split(SEPARATOR))])
 
 
@@ -60,3 +69,27 @@ def from_subscription(name: bytes) -> bytes:
     """The wire name of a line in courierimapsubscribed."""
     first, *rest = name.split(SEPARATOR)
     return SEPARATOR.join([first, *(_part_on_wire(part) for part in rest)])
+
+
+def locate(account: Account, mailbox: bytes) -> bytes:
+    """The folder's directory name, whether it exists or not; raises No for what can be no mailbox of ours.
+
+    Before Courier-IMAP 5.0 directories had the modified UTF-7 of the wire.  Such a folder goes on working under its
+    name, unless there is one in UTF-8.
+    """
+    folder = folder_of(mailbox)
+    if b"&" in mailbox and not account.exists(folder):
+        old = mailbox[5:]
+        if account.exists(old):
+            return old
+    return folder
+
+
+def _is_old(folder: bytes) -> bool:
+    """True for a directory name that is modified UTF-7 of something that is not ASCII."""
+    if b"&" not in folder or not folder.isascii():
+        return False
+    try:
+        return not all(mutf7.decode(part).isascii() for part in folder[1:].split(SEPARATOR))
+    except ValueError:
+        return False

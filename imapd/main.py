@@ -13,7 +13,7 @@ import time
 
 from couriertcpd import environ, installed, log
 from couriertcpd.stage import DONE
-from imapd import loginexec, options, registry
+from imapd import loginexec, options, registry, trash
 from imapd.errors import Bye, TimedOut
 from imapd.serve import Disconnected, Driver, Shutdown, bye
 from imapd.session import Session
@@ -91,7 +91,9 @@ def _open(client: Client, argv: list[str]) -> Session:
         environ.put("HOSTNAME", socket.gethostname())
     if abs(clock.clock_skew(b".")) > clock.MAX_SKEW_SECONDS:
         raise Bye("Clock skew detected. Check the clock on the file server", FAILED)
-    return Session(Account(), client.user, registry.FETCH_ITEMS, registry.STATUS_ITEMS)
+    account = Account()
+    trash.empty_old(account)
+    return Session(account, client.user, registry.FETCH_ITEMS, registry.STATUS_ITEMS)
 
 
 def _locked() -> bool:
@@ -136,6 +138,7 @@ def _serve(driver: Driver, session: Session, client: Client) -> int:
     try:
         driver.serve(session)
         driver.flush()
+        trash.empty_old(session.account)
     except Bye as end:
         event, status = "INFO: DISCONNECTED", end.status
         bye(driver, end.text)

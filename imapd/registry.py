@@ -29,6 +29,7 @@ MODULES = (
     "imapd.commands.list",
     "imapd.commands.logout",
     "imapd.commands.noop",
+    "imapd.commands.rename",
     "imapd.commands.search",
     "imapd.commands.select",
     "imapd.commands.status",

@@ -17,11 +17,12 @@ class Session:
     """Account, selected mailbox, counters for the log line at the end; what the features declared as items.
 
     incoming holds the messages that the current APPEND has received, receive_error why one of them could not be taken;
-    whatever is left at the command's end is thrown away.
+    whatever is left at the command's end is thrown away.  copied has the base names of messages that were copied away,
+    which keeps their originals out of the trash.
     """
 
     __slots__ = (
-        "account", "body_octets", "fetch_items", "header_octets", "incoming", "logged_out", "receive_error",
+        "account", "body_octets", "copied", "fetch_items", "header_octets", "incoming", "logged_out", "receive_error",
         "status_items", "user", "view", "violations",
     )  # fmt: skip
 
@@ -34,6 +35,7 @@ class Session:
         self.status_items = status_items
         self.view: View | None = None
         self.incoming: list[Incoming] = []
+        self.copied: set[bytes] = set()
         self.receive_error: OSError | None = None
         self.logged_out = False
         self.violations = 0

@@ -10,6 +10,7 @@ import time
 
 from couriertcpd import log
 from maildir import fs, names, purge, subscriptions, uidlist
+from maildir.folder import Folder
 from maildir.uidlistfile import UidListFile
 
 TYPE_CHECKING = False
@@ -111,6 +112,26 @@ class Account:
             if fs.is_directory(target):
                 raise FileExistsError(errno.EEXIST, "the folder exists", target)
         self._move(moves)
+
+    def move_inbox(self, new: bytes) -> None:
+        """Move all messages of INBOX into a new folder, with their keywords; FileExistsError when that is there.
+
+        On failure what was moved is brought back; a crash half-way leaves some of them here and some there.
+        """
+        self.create(new)
+        inbox, target = Folder(self.root), Folder(self.path(new))
+        snapshot = inbox.scan()
+        keywords = inbox.keywords.read(snapshot.bases())
+        try:
+            inbox.move_to(target, snapshot.names)
+            uids = target.scan().bases()
+            for base, words in keywords.items():
+                if base in uids:
+                    target.keywords.replace([base], words)
+        except OSError:
+            target.move_to(inbox, target.scan().names)
+            self.delete(new)
+            raise
 
     def _move(self, moves: list[tuple[bytes, bytes]]) -> None:
         done: list[tuple[bytes, bytes]] = []

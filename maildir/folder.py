@@ -250,6 +250,13 @@ class Folder:
         fs.sync_directory(self._cur)
         return removed
 
+    def move_to(self, target: Folder, moved: Iterable[bytes]) -> list[bytes]:
+        """Move messages into another folder of the file system, as they are; returns the names that were moved."""
+        done = self._take_away(moved, lambda name: fs.rename(self._cur + name, target._cur + name))
+        fs.sync_directory(target._cur)
+        fs.sync_directory(self._cur)
+        return done
+
     def _take_away(self, doomed: Iterable[bytes], act: Callable[[bytes], None]) -> list[bytes]:
         """Do something that ends each message here; returns the names by which they were found."""
         pending, removed = list(doomed), []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imapd.errors import No
 from imapd.feature import Command, Feature
-from imapd.mailbox import folder_of
+from imapd.mailbox import locate
 from imapd.view import flag_bits, keywords_enabled
 from imapd.wire.lexer import Arguments, Malformed
 from maildir.folder import Folder
@@ -66,14 +66,14 @@ def append(
     except OSError as error:
         incoming.abort()
         raise No(NO_ROOM, b"ALERT") from error
-    if session.view is not None and session.view.folder_name == folder_of(mailbox):
+    if session.view is not None and session.view.folder_name == locate(session.account, mailbox):
         session.view.recent.update(uids)  # nobody was told of it before
         yield from session.view.changes()
     return b"[APPENDUID %d %d] APPEND Ok." % (uidvalidity, uids[0])
 
 
 def _folder(session: Session, mailbox: bytes) -> Folder:
-    name = folder_of(mailbox)
+    name = locate(session.account, mailbox)
     if not session.account.exists(name):
         raise No("Must create mailbox before append", b"TRYCREATE")
     if session.view is not None and session.view.folder_name == name and session.view.read_only:

@@ -22,7 +22,7 @@ def close(session: Session) -> Generator[bytes, None, None]:
     """Remove and leave; a mailbox opened by EXAMINE is only left."""
     view = session.selected()
     if not view.read_only:
-        removal.remove_deleted(view, range(len(view)))
+        removal.remove_deleted(session, range(len(view)))
     session.view = None
     yield from ()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from imapd import trash
 from imapd.errors import No
 from imapd.feature import SELECTED, Command, Feature
-from imapd.mailbox import folder_of
+from imapd.mailbox import locate
 from imapd.wire import numset
+from maildir import names
 from maildir.folder import Folder
 
 TYPE_CHECKING = False
@@ -35,7 +37,7 @@ def uid_copy(session: Session, messages: SequenceSet, mailbox: bytes) -> Generat
 def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator[bytes, None, bytes | None]:
     """All or nothing (RFC 3501 section 6.4.7): when one message cannot be copied, none is."""
     view = session.selected()
-    name = folder_of(mailbox)
+    name = locate(session.account, mailbox)
     if not session.account.exists(name):
         raise No("Mailbox does not exist.", b"TRYCREATE")
     chosen = list(indexes)
@@ -49,6 +51,8 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
         raise No("Some of the messages no longer exist.", b"EXPUNGEISSUED") from error
     except OSError as error:
         raise No("COPY failed - no write permission or out of disk space.", b"ALERT") from error
+    if trash.takes_expunged():
+        session.copied.update(map(names.base, copied))
     if view.folder_name == name:
         view.recent.update(uids)
         yield from view.changes()

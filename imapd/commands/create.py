@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imapd.errors import No
 from imapd.feature import Command, Feature
-from imapd.mailbox import INBOX_FOLDER, folder_of
+from imapd.mailbox import INBOX_FOLDER, locate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def parse(arguments: Arguments) -> tuple[bytes]:
 
 def create(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes]:
     """Make a folder; a name that ends in the separator only announces children (RFC 3501), so nothing is made."""
-    folder = folder_of(mailbox.removesuffix(b"."))
+    folder = locate(session.account, mailbox.removesuffix(b"."))
     if folder == INBOX_FOLDER:
         raise No("INBOX already exists!", b"ALREADYEXISTS")
     if not mailbox.endswith(b"."):

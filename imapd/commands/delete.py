@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from imapd import trash
 from imapd.errors import No
 from imapd.feature import Command, Feature
-from imapd.mailbox import INBOX_FOLDER, folder_of
+from imapd.mailbox import INBOX_FOLDER, locate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def delete(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes | N
     """Remove a folder with its messages; folders below it stay."""
     if mailbox.endswith(b"."):
         return b"Folder directory delete punted."
-    folder = folder_of(mailbox)
-    if folder == INBOX_FOLDER:
+    folder = locate(session.account, mailbox)
+    if folder in (INBOX_FOLDER, trash.folder()):
         raise No("Cannot delete this folder.", b"CANNOT")
     if session.view is not None and session.view.folder_name == folder:
         raise No("Cannot delete currently-open folder.", b"INUSE")

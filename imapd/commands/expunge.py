@@ -21,8 +21,7 @@ def parse(arguments: Arguments) -> tuple[()]:
 
 def expunge(session: Session) -> Generator[bytes, None, None]:
     """Remove every message marked deleted; the row's look at the folder tells the EXPUNGEs."""
-    view = session.selected()
-    removal.remove_deleted(view, range(len(view)))
+    removal.remove_deleted(session, range(len(session.selected())))
     yield from ()
 
 
@@ -33,13 +32,13 @@ def parse_uid(arguments: Arguments) -> tuple[SequenceSet]:
 
 def uid_expunge(session: Session, uids: SequenceSet) -> Generator[bytes, None, None]:
     """Remove those of the named messages that are marked deleted."""
-    view = session.selected()
-    removal.remove_deleted(view, uids.indexes_of_uids(view.uids))
+    removal.remove_deleted(session, uids.indexes_of_uids(session.selected().uids))
     yield from ()
 
 
 FEATURE = Feature(
     rfc="RFC 3501 section 6.4.3, RFC 4315 section 2.1",
+    capabilities=("XMAGICTRASH",),
     commands=(
         Command(b"EXPUNGE", parse, expunge, b"EXPUNGE completed", states=SELECTED, writes=True, refreshes=True),
         Command(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # As the original; each wildcard can double the work of matching one name.
 MAX_WILDCARDS = 10
 
+# All names are in memory while the levels above them are worked out.
+MAX_FOLDERS = 100_000
+
 
 def parse(arguments: Arguments) -> tuple[bytes, bytes]:
     """Read `SP mailbox SP list-mailbox`."""
@@ -33,7 +36,7 @@ def list_mailboxes(session: Session, reference: bytes, pattern: bytes) -> Genera
         yield _root(b"LIST", reference)
         return
     matches = _matcher(reference, pattern)
-    mailboxes = {mailbox_of(folder): folder for folder in session.account.folders()}
+    mailboxes = _mailboxes(session)
     parents = _parents(mailboxes)
     for mailbox, folder in mailboxes.items():
         if matches(mailbox):
@@ -41,6 +44,17 @@ def list_mailboxes(session: Session, reference: bytes, pattern: bytes) -> Genera
     for parent in parents:
         if parent not in mailboxes and matches(parent):
             yield _line(b"LIST", parent, [b"\\Noselect", _children(True)])
+
+
+def _mailboxes(session: Session) -> dict[bytes, bytes]:
+    mailboxes: dict[bytes, bytes] = {}
+    for folder in session.account.folders():
+        mailbox = mailbox_of(folder)
+        if mailbox != INBOX + folder or mailbox not in mailboxes:  # a name in UTF-8 counts before one from before 5.0
+            mailboxes[mailbox] = folder
+        if len(mailboxes) > MAX_FOLDERS:
+            raise No(f"More than {MAX_FOLDERS} folders.", b"LIMIT")
+    return mailboxes
 
 
 def list_subscribed(session: Session, reference: bytes, pattern: bytes) -> Generator[bytes, None, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imapd.errors import No
 from imapd.feature import Command, Feature
-from imapd.mailbox import folder_of
+from imapd.mailbox import locate
 from imapd.view import View
 from imapd.wire import response
 from maildir.folder import Folder
@@ -39,7 +39,7 @@ def examine(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes]:
 def _open(session: Session, mailbox: bytes, read_only: bool) -> View:
     # RFC 3501 section 6.3.1: the mailbox selected before is left even when the new one cannot be opened.
     session.view = None
-    folder_name = folder_of(mailbox)
+    folder_name = locate(session.account, mailbox)
     if not session.account.exists(folder_name):
         raise No("Mailbox does not exist, or must be subscribed to.", b"NONEXISTENT")
     folder = Folder(session.account.path(folder_name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imapd.errors import Bad, No
 from imapd.feature import Command, Feature, StatusItem
-from imapd.mailbox import folder_of
+from imapd.mailbox import locate
 from imapd.wire import response
 from maildir.folder import Folder
 
@@ -33,7 +33,7 @@ def status(session: Session, mailbox: bytes, asked: list[bytes]) -> Generator[by
     for name in asked:
         if name not in session.status_items:
             raise Bad(f"Unknown STATUS item {name.decode('ascii', 'backslashreplace')}.")
-    folder = folder_of(mailbox)
+    folder = locate(session.account, mailbox)
     if not session.account.exists(folder):
         raise No("Mailbox does not exist, or must be subscribed to.", b"NONEXISTENT")
     try:

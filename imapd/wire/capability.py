@@ -25,11 +25,17 @@ IMPLEMENTED = {
     "SASL-IR": BEFORE_LOGIN,  # RFC 4959
     "ID": ALWAYS,  # RFC 2971
     "IDLE": ALWAYS,  # RFC 2177
+    "XMAGICTRASH": ALWAYS,  # the original's, with IMAP_MOVE_EXPUNGE_TO_TRASH
     "ENABLE": ALWAYS,  # RFC 5161
 }
 
 # Words that follow from the connection, never from the administrator's string.
 _STARTTLS, _LOGINDISABLED, _EXTERNAL, _AUTH = "STARTTLS", "LOGINDISABLED", "AUTH=EXTERNAL", "AUTH="
+
+
+def switched_off(expunged_go_to_trash: bool) -> tuple[str, ...]:
+    """The words for `off` of text(), from the settings that decide them."""
+    return () if expunged_go_to_trash else ("XMAGICTRASH",)
 
 
 def configured(capability: str, capability_tls: str, tls: bool) -> str:
@@ -56,7 +62,7 @@ def text(
     `tls`: the connection is encrypted; `starttls`: it can become so; `tls_required`: nobody logs in before it is.
     `mechanisms`: the SASL mechanisms that exist; of these the ones that the strings name as AUTH= are announced, where
     somebody can log in.  `external`: a client certificate names an account.
-    `off`: words that other settings have switched off (ID without IMAP_ID_FIELDS).
+    `off`: words that other settings have switched off.
     """
     state = AFTER_LOGIN if authenticated else BEFORE_LOGIN
     login_disabled = tls_required and not tls and not authenticated
