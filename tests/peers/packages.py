@@ -58,8 +58,14 @@ def unpacked(name: str) -> Path:
     Raises Missing: no network, not Debian, no such package.
     """
     root = BUILD / name
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / f"{name}.lock").open("w") as lock:
+    if (root / "complete").exists():
+        return root
+    try:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        lock = (BUILD / f"{name}.lock").open("w")
+    except OSError as problem:
+        raise Missing(f"nowhere to unpack packages: {problem}") from problem
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held for as long as one download takes
         if (root / "complete").exists():
             return root
