@@ -7,7 +7,7 @@ the files; a message's file is found again by its base name when somebody has re
 
 from __future__ import annotations
 
-from couriertcpd import environ
+from couriertcpd import environ, log
 from imapd.errors import Bad
 from imapd.wire import response
 from maildir import names
@@ -49,13 +49,13 @@ class View:
         self.folder = folder
         self.read_only = read_only
         self.recent: set[int] = set()
-        self._take(snapshot)
+        self._take(snapshot, self._read_keywords(snapshot))
         self.vocabulary = self.words_in_use()
 
     def __len__(self) -> int:
         return len(self.uids)
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def _take(self, snapshot: Snapshot, keywords: dict[int, frozenset[bytes]]) -> None:
         self.uidvalidity: int = snapshot.uidvalidity
         self.uidnext: int = snapshot.uidnext
         self.uids: array[int] = snapshot.uids
@@ -63,7 +63,9 @@ class View:
         self.flags = bytearray(snapshot.flags)
         self.names = list(snapshot.names)
         self.recent |= snapshot.fresh
-        self.keywords = self._read_keywords(snapshot)
+        if self.recent:
+            self.recent.intersection_update(self.uids)
+        self.keywords = keywords
 
     def _read_keywords(self, snapshot: Snapshot) -> dict[int, frozenset[bytes]]:
         """The keywords by uid; messages without any are left out."""
@@ -105,7 +107,7 @@ class View:
     def flag_list(self, index: int) -> bytes:
         """The flags of one message as a parenthesised list."""
         uid = self.uids[index]
-        flags = _flag_words(self.flags[index], uid in self.recent)
+        flags = flag_words(self.flags[index], uid in self.recent)
         keywords = self.keywords.get(uid)
         if keywords:
             flags = b" ".join([flags, *sorted(keywords)] if flags else sorted(keywords))
@@ -118,31 +120,39 @@ class View:
     def changes(self) -> Iterator[bytes]:
         """Look at the folder again; yield what is new to the client as untagged responses, EXPUNGE first."""
         old_uids, old_flags, old_keywords = self.uids, self.flags, self.keywords
+        # All that can fail is done before the first octet: what the client is told and this view must not part.
         snapshot = self.folder.scan()
+        keywords = self._read_keywords(snapshot)
         if snapshot.uidvalidity != self.uidvalidity:
-            yield from self._start_over(snapshot)
+            yield from self._start_over(snapshot, keywords)
             return
         if snapshot.uids == old_uids:
-            self._take(snapshot)
+            self._take(snapshot, keywords)
             yield from self._changed_flags(old_uids, old_flags, old_keywords)
             return
         present = set(snapshot.uids)
         gone = [index for index, uid in enumerate(old_uids) if uid not in present]
         for count, index in enumerate(gone):
             yield response.untagged(b"%d EXPUNGE" % (index + 1 - count))
-        self.recent &= present
-        self._take(snapshot)
+        self._take(snapshot, keywords)
         kept = len(old_uids) - len(gone)
         yield from self.new_words(self.words_in_use())
         if gone or len(self.uids) != kept:
             yield from self.sizes()
         yield from self._changed_flags(old_uids, old_flags, old_keywords)
 
-    def _start_over(self, snapshot: Snapshot) -> Iterator[bytes]:
+    def changes_if_readable(self) -> Iterator[bytes]:
+        """As changes(), for a command that is done whatever comes of the look at the folder: NO would be a lie."""
+        try:
+            yield from self.changes()
+        except OSError as error:
+            log.err(f"{log.printable(self.folder.path)}: cannot be read: {error.strerror}")
+
+    def _start_over(self, snapshot: Snapshot, keywords: dict[int, frozenset[bytes]]) -> Iterator[bytes]:
         """Tell that the uid list was lost: all messages went and others came, under a new UIDVALIDITY."""
         yield from (response.untagged(b"1 EXPUNGE") for _ in range(len(self.uids)))
         self.recent.clear()
-        self._take(snapshot)
+        self._take(snapshot, keywords)
         yield response.untagged(b"OK [UIDVALIDITY %d] Ok" % self.uidvalidity)
         yield from self.sizes()
 
@@ -201,7 +211,8 @@ class View:
 _RENDERED: dict[tuple[int, bool], bytes] = {}
 
 
-def _flag_words(flags: int, recent: bool) -> bytes:
+def flag_words(flags: int, recent: bool) -> bytes:
+    """System flags as a client is told them, without parentheses."""
     rendered = _RENDERED.get((flags, recent))
     if rendered is None:
         words = [word for bit, word in FLAG_WORDS if flags & bit]

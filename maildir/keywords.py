@@ -70,6 +70,8 @@ class Keywords:
         try:
             return bool(fs.listdir(self._directory))
         except FileNotFoundError:
+            if fs.is_directory(self._directory):
+                raise
             return False
 
     def read(self, bases: Collection[bytes], write: bool = True) -> ByBase:

@@ -68,7 +68,7 @@ def append(
         raise No(NO_ROOM, b"ALERT") from error
     if session.view is not None and session.view.folder_name == locate(session.account, mailbox):
         session.view.recent.update(uids)  # nobody was told of it before
-        yield from session.view.changes()
+        yield from session.view.changes_if_readable()
     return b"[APPENDUID %d %d] APPEND Ok." % (uidvalidity, uids[0])
 
 

@@ -55,7 +55,7 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
         session.copied.update(map(names.base, copied))
     if view.folder_name == name:
         view.recent.update(uids)
-        yield from view.changes()
+        yield from view.changes_if_readable()
     source = numset.compact([view.uids[index] for index in chosen])
     return b"[COPYUID %d %s %s] COPY completed." % (uidvalidity, source, numset.compact(uids))
 

@@ -44,7 +44,7 @@ def rename(session: Session, old: bytes, new: bytes) -> Generator[bytes, None, N
             raise
         raise No("RENAME failed: Invalid argument", b"CANNOT") from None
     if source == INBOX_FOLDER and session.view is not None and session.view.folder_name == INBOX_FOLDER:
-        yield from session.view.changes()
+        yield from session.view.changes_if_readable()
 
 
 def _refuse_what_cannot_move(session: Session, source: bytes, target: bytes) -> None:

@@ -54,39 +54,41 @@ def _store(
         raise No("Keywords are not enabled.", b"CANNOT")
     add = 0 if operation == b"-FLAGS" else bits
     remove = {b"FLAGS": ALL_FLAGS & ~bits, b"-FLAGS": bits}.get(operation, 0)
-    gone = False
-    changed = []
-    there = []
-    for index in indexes:
-        before = view.flags[index]
-        try:
-            view.names[index], view.flags[index] = view.folder.change_flags(
-                view.names[index], add, remove, batch=True
-            )
-        except FileNotFoundError:
-            gone = True
-            continue
-        # What another session changed is told even to a client that asked for silence (RFC 3501 section 6.4.6).
-        there.append(index)
-        if not silent or view.flags[index] != before & ~remove | add:
-            changed.append(index)
-    view.folder.sync_flags()
-    if words or operation == b"FLAGS":
-        _store_keywords(view, there, operation, words)
-        yield from view.new_words(view.words_in_use())
-    for index in changed:
+    problem: OSError | No | None = None
+    there: list[int] = []
+    surprising = []
+    try:
+        for index in indexes:
+            before = view.flags[index]
+            try:
+                view.names[index], view.flags[index] = view.folder.change_flags(
+                    view.names[index], add, remove, batch=True
+                )
+            except FileNotFoundError:
+                problem = No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
+                continue
+            there.append(index)
+            if view.flags[index] != before & ~remove | add:
+                surprising.append(index)
+        view.folder.sync_flags()
+        if words or operation == b"FLAGS":
+            _store_keywords(view, there, operation, words)
+    except OSError as error:
+        problem = error
+    yield from view.new_words(view.words_in_use())
+    # Silence is for what the client knows: not for what another session changed (RFC 3501 section 6.4.6), nor for a
+    # part of what it asked for.
+    for index in surprising if silent and problem is None else there:
         yield view.flags_response(index, by_uid)
     yield from view.forgotten_words()
-    if gone:
-        raise No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
+    if problem is not None:
+        raise problem
 
 
 def _store_keywords(view: View, indexes: list[int], operation: bytes, words: frozenset[bytes]) -> None:
     """Change the keywords on disk, relative to those that are there now, and in the view."""
     uids = {names.base(view.names[index]): view.uids[index] for index in indexes}
-    if operation == b"FLAGS" and not words:
-        uids = {base: uid for base, uid in uids.items() if view.keywords.get(uid)}
-    if not uids:
+    if not uids or not (words or view.folder.keywords.there()):
         return
     if operation == b"FLAGS":
         result = view.folder.keywords.replace(uids, words)

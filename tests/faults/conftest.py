@@ -5,11 +5,7 @@ from pathlib import Path
 import pytest
 
 from maildir import fs, lock
-
-CALLS = (
-    "listdir open_message read create write sync sync_directory close fstat stat lstat link rename unlink mkdir rmdir "
-    "chmod utime"
-).split()
+from tests.faults.trap import CALLS
 
 
 class Saboteur:
