@@ -23,11 +23,12 @@ class Wait:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from typing import Any
 
     from imapd.message import Message
     from imapd.session import Session
+    from imapd.view import View
     from imapd.wire.fetchatt import Item
     from imapd.wire.lexer import Arguments
     from maildir.incoming import Incoming
@@ -83,21 +84,32 @@ class Command:
 class FetchItem:
     r"""One FETCH data item.
 
-    render       octets of `NAME value` for one message; an iterable where the value may be large
     reads        NOTHING, the FILE (a message that is gone cannot answer it) or its CONTENT
+    render       octets of `NAME value` for one message; an iterable where the value may be large
+    column       instead, where it reads NOTHING: the octets for many messages of a view at once, by their indexes
     sets_seen    tells whether fetching it as asked sets \Seen
     """
 
-    __slots__ = ("name", "reads", "render", "sets_seen")
+    __slots__ = ("column", "name", "reads", "render", "sets_seen")
 
     def __init__(
-        self, name: bytes, render: Callable[[Session, Message, Item], bytes | Iterable[bytes]], reads: int,
+        self, name: bytes, reads: int,
+        render: Callable[[Session, Message, Item], bytes | Iterable[bytes]] | None = None,
+        column: Callable[[View, Sequence[int]], list[bytes]] | None = None,
         sets_seen: Callable[[Item], bool] | None = None,
     ) -> None:  # fmt: skip
         self.name = name
-        self.render = render
         self.reads = reads
+        self.column = column
+        self.render = render or _one_of(column)
         self.sets_seen = sets_seen
+
+
+def _one_of(
+    column: Callable[[View, Sequence[int]], list[bytes]] | None,
+) -> Callable[[Session, Message, Item], bytes | Iterable[bytes]]:
+    assert column is not None  # noqa: S101
+    return lambda session, message, item: column(message.view, (message.index,))[0]
 
 
 class StatusItem:

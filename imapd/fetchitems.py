@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from imapd import bodystructure, envelope, section
 from imapd.feature import CONTENT, FILE, NOTHING, FetchItem
+from imapd.view import ALL_FLAGS, flag_words
 from imapd.wire import datetime
 from imapd.wire.section import Section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from imapd.message import Message
     from imapd.session import Session
+    from imapd.view import View
     from imapd.wire.fetchatt import Item
     from imapd.wiretext import Piece
+
+_PLAIN_FLAGS = [b"FLAGS (%s)" % flag_words(bits, False) for bits in range(ALL_FLAGS + 1)]
 
 WHOLE, HEADER, TEXT = Section(), Section(text=b"HEADER"), Section(text=b"TEXT")
 
 
-def _uid(session: Session, message: Message, item: Item) -> bytes:
-    return b"UID %d" % message.uid
+def _uids(view: View, indexes: Sequence[int]) -> list[bytes]:
+    uids = view.uids
+    return [b"UID %d" % uids[index] for index in indexes]
 
 
-def _flags(session: Session, message: Message, item: Item) -> bytes:
-    return b"FLAGS " + message.view.flag_list(message.index)
+def _flags(view: View, indexes: Sequence[int]) -> list[bytes]:
+    if view.recent or view.keywords:
+        return [b"FLAGS " + view.flag_list(index) for index in indexes]
+    flags = view.flags
+    return [_PLAIN_FLAGS[flags[index]] for index in indexes]
 
 
 def _internaldate(session: Session, message: Message, item: Item) -> bytes:
@@ -87,15 +95,15 @@ def _unless_peek(item: Item) -> bool:
 
 
 ITEMS = (
-    FetchItem(b"UID", _uid, NOTHING),
-    FetchItem(b"FLAGS", _flags, NOTHING),
-    FetchItem(b"INTERNALDATE", _internaldate, FILE),
-    FetchItem(b"RFC822.SIZE", _size, CONTENT),
-    FetchItem(b"ENVELOPE", _envelope, CONTENT),
-    FetchItem(b"BODYSTRUCTURE", _bodystructure, CONTENT),
-    FetchItem(b"BODY", _body, CONTENT),
-    FetchItem(b"BODY[]", _body_section, CONTENT, sets_seen=_unless_peek),
-    FetchItem(b"RFC822", _rfc822, CONTENT, sets_seen=_always),
-    FetchItem(b"RFC822.HEADER", _rfc822_header, CONTENT),
-    FetchItem(b"RFC822.TEXT", _rfc822_text, CONTENT, sets_seen=_always),
+    FetchItem(b"UID", NOTHING, column=_uids),
+    FetchItem(b"FLAGS", NOTHING, column=_flags),
+    FetchItem(b"INTERNALDATE", FILE, _internaldate),
+    FetchItem(b"RFC822.SIZE", CONTENT, _size),
+    FetchItem(b"ENVELOPE", CONTENT, _envelope),
+    FetchItem(b"BODYSTRUCTURE", CONTENT, _bodystructure),
+    FetchItem(b"BODY", CONTENT, _body),
+    FetchItem(b"BODY[]", CONTENT, _body_section, sets_seen=_unless_peek),
+    FetchItem(b"RFC822", CONTENT, _rfc822, sets_seen=_always),
+    FetchItem(b"RFC822.HEADER", CONTENT, _rfc822_header),
+    FetchItem(b"RFC822.TEXT", CONTENT, _rfc822_text, sets_seen=_always),
 )

@@ -7,10 +7,12 @@ the files; a message's file is found again by its base name when somebody has re
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from couriertcpd import environ, log
 from imapd.errors import Bad
 from imapd.wire import response
-from maildir import names
+from maildir import names, recent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class View:
         self.folder = folder
         self.read_only = read_only
         self.recent: set[int] = set()
+        self.uids: array[int] = snapshot.uids[:0]
         self._take(snapshot, self._read_keywords(snapshot))
         self.vocabulary = self.words_in_use()
 
@@ -58,14 +61,26 @@ class View:
     def _take(self, snapshot: Snapshot, keywords: dict[int, frozenset[bytes]]) -> None:
         self.uidvalidity: int = snapshot.uidvalidity
         self.uidnext: int = snapshot.uidnext
-        self.uids: array[int] = snapshot.uids
+        highest = self.uids[-1] if self.uids else 0
+        self.uids = snapshot.uids
         # Copies, for STORE writes into them and the folder may hand out the same snapshot again.
         self.flags = bytearray(snapshot.flags)
         self.names = list(snapshot.names)
         self.recent |= snapshot.fresh
+        if self.uids and self.uids[-1] > highest:
+            self._add_noted_recent(snapshot)
         if self.recent:
             self.recent.intersection_update(self.uids)
         self.keywords = keywords
+
+    def _add_noted_recent(self, snapshot: Snapshot) -> None:
+        r"""Messages that came by APPEND or COPY; what is \Recent to EXAMINE stays so to the next SELECT."""
+        path = self.folder.path
+        lowest = (recent.look if self.read_only else recent.take)(path, self.uidvalidity)
+        if lowest is not None:
+            self.recent.update(self.uids[bisect_left(self.uids, lowest) :])
+        if self.read_only and snapshot.fresh:
+            recent.leave(path, self.uidvalidity, min(snapshot.fresh))
 
     def _read_keywords(self, snapshot: Snapshot) -> dict[int, frozenset[bytes]]:
         """The keywords by uid; messages without any are left out."""

@@ -15,7 +15,7 @@ import errno
 import time
 
 from couriertcpd import environ, log
-from maildir import fs, listing, lock, names, purge, uidlist
+from maildir import fs, listing, lock, names, purge, recent, uidlist
 from maildir.incoming import Incoming
 from maildir.keywordlist import NONE
 from maildir.keywords import Keywords
@@ -179,7 +179,9 @@ class Folder:
         unlisted = len(by_base.keys() - uid_list.uids.keys()) + len(arrived - uid_list.uids.keys())
         seen = sum(1 for bits in names.flags_of_all(by_base.values()) if bits & names.SEEN)
         messages = len(by_base) + len(arrived)
-        return Status(messages, unlisted, uid_list.uidnext + unlisted, uid_list.uidvalidity, messages - seen)
+        noted = recent.look(self.path, uid_list.uidvalidity)
+        listed = 0 if noted is None else sum(uid >= noted and base in by_base for base, uid in uid_list.uids.items())
+        return Status(messages, unlisted + listed, uid_list.uidnext + unlisted, uid_list.uidvalidity, messages - seen)
 
     # -- one message
 

@@ -7,6 +7,7 @@ from imapd.feature import Command, Feature
 from imapd.mailbox import locate
 from imapd.view import flag_bits, keywords_enabled
 from imapd.wire.lexer import Arguments, Malformed
+from maildir import recent
 from maildir.folder import Folder
 from maildir.keywordlist import NONE
 
@@ -66,8 +67,8 @@ def append(
     except OSError as error:
         incoming.abort()
         raise No(NO_ROOM, b"ALERT") from error
+    recent.leave(folder.path, uidvalidity, uids[0])
     if session.view is not None and session.view.folder_name == locate(session.account, mailbox):
-        session.view.recent.update(uids)  # nobody was told of it before
         yield from session.view.changes_if_readable()
     return b"[APPENDUID %d %d] APPEND Ok." % (uidvalidity, uids[0])
 

@@ -7,7 +7,7 @@ from imapd.errors import No
 from imapd.feature import SELECTED, Command, Feature
 from imapd.mailbox import locate
 from imapd.wire import numset
-from maildir import names
+from maildir import names, recent
 from maildir.folder import Folder
 
 TYPE_CHECKING = False
@@ -53,8 +53,8 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
         raise No("COPY failed - no write permission or out of disk space.", b"ALERT") from error
     if trash.takes_expunged():
         session.copied.update(map(names.base, copied))
+    recent.leave(target.path, uidvalidity, uids[0])
     if view.folder_name == name:
-        view.recent.update(uids)
         yield from view.changes_if_readable()
     source = numset.compact([view.uids[index] for index in chosen])
     return b"[COPYUID %d %s %s] COPY completed." % (uidvalidity, source, numset.compact(uids))

@@ -34,6 +34,8 @@ class Scans:
     def scan(self) -> Scan:
         return self.scans.pop(0)
 
+    path = b"/nonexistent"
+
     class keywords:  # noqa: N801
         """A folder in which nobody uses keywords."""
 
