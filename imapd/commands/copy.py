@@ -45,6 +45,7 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
         return None
     target = Folder(session.account.path(name))
     copied = [view.names[index] for index in chosen]
+    source = numset.compact([view.uids[index] for index in chosen])
     try:
         uidvalidity, uids = target.copy_from(view.folder, copied, view.keywords_by_base(chosen))
     except FileNotFoundError as error:
@@ -56,7 +57,6 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
     recent.leave(target.path, uidvalidity, uids[0])
     if view.folder_name == name:
         yield from view.changes_if_readable()
-    source = numset.compact([view.uids[index] for index in chosen])
     return b"[COPYUID %d %s %s] COPY completed." % (uidvalidity, source, numset.compact(uids))
 
 
