@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from couriertcpd import access, addresses, connection, environ, log, refusal, spawn
+from couriertcpd import access, addresses, connection, environ, log, refusal, slotnote, spawn
 from couriertcpd.connection import Ends
 from couriertcpd.options import Options
 from couriertcpd.proxy_protocol import BadHeader, Receiver
@@ -249,7 +249,10 @@ class Listener:
         maxcperip = environ.atoi(dict(from_access).get(b"MAXCPERIP", b"")[:10].decode("ascii", "replace"))
         if refusal.over_limit(self._table, ends.remote, max(0, maxcperip)):
             return self._refuse(client, slot, self._greeting)
-        return self._start(client, slot, ends, connection.variables(self._inherited, ends, from_access))
+        slot.limit = max(0, maxcperip) or self._options.limits.maxperip
+        environment = connection.variables(self._inherited, ends, from_access)
+        environment[slotnote.VARIABLE.encode()] = slotnote.place(slot.write_end, spawn.SLOT)
+        return self._start(client, slot, ends, environment)
 
     def _refuse(self, client: socket.socket, slot: Slot, text: bytes) -> None:
         refusal.dismiss(client, text)

@@ -2,11 +2,14 @@
 
 A slot is a pipe.  The processes of a connection hold the write end, whichever program they have become; when the last
 of them has gone the kernel hangs up the read end, also after kill -9, so a slot can neither leak nor be freed early.
+What they write there (slotnote.py) is read for couriertcpd's status only; neither end ever blocks.
 """
 
 import os
+import time
 from collections import Counter
 
+from couriertcpd import slotnote
 from couriertcpd.options import Limits
 
 
@@ -14,13 +17,17 @@ class Slot:
     """One connection's place: taken when it is accepted, free when its processes have gone.
 
     `address` (16 octets) is None until it is known and the connection admitted.  `pid` is its first process, 0 before
-    and after; `group` keeps that number, as processes that this one started may outlive it.
+    and after; `group` keeps that number, as processes that this one started may outlive it.  `since` is the time when
+    the connection was accepted, `limit` how many its address may have, `told` what its stages say of it.
     """
 
-    __slots__ = ("address", "group", "hung_up", "pid", "read_end", "write_end")
+    __slots__ = ("address", "group", "hung_up", "limit", "pid", "read_end", "since", "told", "write_end")
 
     def __init__(self) -> None:
-        self.read_end, self.write_end = os.pipe()
+        self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.told = slotnote.Told()
+        self.since = 0.0
+        self.limit = 0
         self.address: bytes | None = None
         self.pid = self.group = 0
         self.hung_up = False
@@ -54,11 +61,20 @@ class Table:
 
     def take(self, slot: Slot) -> None:
         """Count a connection whose address is not known yet."""
+        slot.since = time.time()
         self.taken.add(slot)
 
     def count(self, address: bytes) -> int:
         """How many connections this address has."""
         return self._per_address[address]
+
+    def counts(self) -> list[tuple[bytes, int]]:
+        """Every address that has connections, and how many."""
+        return sorted(self._per_address.items())
+
+    def block_counts(self) -> list[tuple[bytes, int]]:
+        """Every block that has connections, by its 15 octets, and how many."""
+        return sorted(self._per_block.items())
 
     def count_block(self, address: bytes) -> int:
         """How many connections there are from the block of this address: all but its last octet."""

@@ -11,7 +11,7 @@ import socket
 import stat
 import time
 
-from couriertcpd import environ, installed, log
+from couriertcpd import environ, installed, log, slotnote
 from couriertcpd.stage import DONE
 from imapd import loginexec, options, registry, trash
 from imapd.errors import Bye, TimedOut
@@ -39,6 +39,10 @@ class Client:
         self.user = environ.text("AUTHENTICATED")
         self.peer = f"user={self.user}, ip=[{environ.text('TCPREMOTEIP')}], port=[{environ.text('TCPREMOTEPORT')}]"
         self.tls = environ.enabled("IMAP_TLS")
+
+    def tell(self, state: str) -> None:
+        """Let couriertcpd's status know."""
+        slotnote.note(state, self.user, environ.text("PROTOCOL") or "IMAP", self.tls)
 
     @property
     def starttls(self) -> str:
@@ -129,6 +133,7 @@ def _greet(driver: Driver, client: Client) -> None:
         raise Bye("IMAP access disabled via insecure connection.")
     protocol = environ.text("PROTOCOL") or "IMAP"
     log.info(f"LOGIN, {client.peer}, protocol={protocol}{client.starttls}")
+    client.tell("authenticated")
 
 
 def _serve(driver: Driver, session: Session, client: Client) -> int:
@@ -136,7 +141,7 @@ def _serve(driver: Driver, session: Session, client: Client) -> int:
     status = DONE
     event = "INFO: LOGOUT"
     try:
-        driver.serve(session)
+        driver.serve(session, client.tell)
         driver.flush()
         trash.empty_old(session.account)
     except Bye as end:

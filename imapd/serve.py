@@ -21,7 +21,7 @@ from imapd.wire.lexer import Malformed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from imapd.session import Session
@@ -90,9 +90,16 @@ class Driver:
             self.sent += written
             pending = pending[written:]
 
-    def serve(self, session: Session) -> None:
-        """Serve commands until LOGOUT; raises Disconnected, TimedOut, Shutdown or Bye."""
+    def serve(self, session: Session, tell: Callable[[str], None]) -> None:
+        """Serve commands until LOGOUT; raises Disconnected, TimedOut, Shutdown or Bye.
+
+        tell is called with the state of RFC 3501 section 3 when that has changed.
+        """
+        selected = False
         while not session.logged_out:
+            if (session.view is not None) != selected:
+                selected = not selected
+                tell("selected" if selected else "authenticated")
             event = self._next_event()
             if isinstance(event, fragment.Command):
                 self._answer(dispatch.execute(session, event))

@@ -11,7 +11,7 @@ import os
 from authdaemond import client
 from authdaemond.sasl import registry
 from authdaemond.sasl.mechanism import Malformed as MalformedExchange
-from couriertcpd import environ, installed, log, stage
+from couriertcpd import environ, installed, log, slotnote, stage
 from couriertcpd.stage import DONE
 from imapd.wire import capability, fragment, identification, response
 from imapd.wire.lexer import Arguments, Malformed
@@ -258,6 +258,7 @@ def main(argv: list[str]) -> int:
         if stages is None:
             raise Bye("imaplogin expected exactly two arguments.")
         log.debug(f"Connection, {peer.where}")
+        slotnote.note("login", protocol="IMAP", tls=environ.enabled("IMAP_TLS"))
         Login(channel, peer, stages).converse()
     except Bye as end:
         status = end.status
