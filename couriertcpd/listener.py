@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from couriertcpd import access, addresses, connection, environ, log, refusal, slotnote, spawn
+from couriertcpd import access, addresses, connection, environ, log, refusal, slotnote, spawn, status
 from couriertcpd.connection import Ends
 from couriertcpd.options import Options
 from couriertcpd.proxy_protocol import BadHeader, Receiver
 from couriertcpd.slots import Slot, Table
+from couriertcpd.status import Status
 from couriertcpd.switches import complain
 from couriertcpd.wakeup import Wakeup
 
@@ -42,8 +43,16 @@ class Awaited:
 class Listener:
     """Serves the sockets until SIGTERM or SIGINT comes."""
 
-    def __init__(self, options: Options, sockets: list[socket.socket], wakeup: Wakeup, own_group: bool) -> None:
+    def __init__(
+        self,
+        options: Options,
+        sockets: list[socket.socket],
+        wakeup: Wakeup,
+        own_group: bool,
+        status_socket: Status | None = None,
+    ) -> None:
         self._options = options
+        self._status = status_socket
         self._own_group = own_group
         self._wakeup = wakeup
         self._table = Table(options.limits)
@@ -55,6 +64,8 @@ class Listener:
         self._handlers: dict[int, Callable[[], None]] = {self._wakeup.descriptor: self._signals}
         self._poll = select.poll()
         self._poll.register(self._wakeup.descriptor, select.POLLIN)
+        if self._status is not None:
+            self._status.attach(self._poll, self._handlers)
         self._accepting = False
         self._paused_until = 0.0
         self._logged: dict[str, float] = {}
@@ -77,16 +88,25 @@ class Listener:
         descriptor that has meanwhile got the same number.
         """
         ready = []
+        asked = False
         for descriptor, _ in self._poll.poll(None if seconds is None else seconds * 1000 + 1):
             if descriptor in self._sockets:
                 ready.append(self._sockets[descriptor])
             elif descriptor in self._handlers:
                 self._handlers[descriptor]()
+            elif self._status is not None and descriptor == self._status.descriptor:
+                asked = True
         if self._wakeup.pending():
             self._signals()
         self._expire()
         for listener in ready:
             self._accept_burst(listener)
+        if asked:
+            self._tell_status()
+
+    def _tell_status(self) -> None:
+        if self._status is not None and self._status.descriptor >= 0:
+            self._status.answer(status.document(self._options, self._table, self._status.since, []))
 
     def _timeout(self) -> float | None:
         """Seconds until something is due by itself."""
@@ -138,6 +158,8 @@ class Listener:
             self._forget(awaited).close()
             self._release(awaited.slot)
         self._watch_sockets()
+        if self._status is not None:
+            self._status.close()
         for listener in self._sockets.values():
             listener.close()
         self._terminate()

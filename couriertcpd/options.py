@@ -13,7 +13,7 @@ MAX_PROXY_SECONDS = 3600
 
 KNOWN = frozenset(
     "access accesslocal address allow block denymsg drop group haproxy listen maxperc maxperip maxprocs nodnslookup"
-    " noidentlookup pid proxy restart stderr stderrlogger stderrloggername stop user warn".split()
+    " noidentlookup pid proxy restart status stderr stderrlogger stderrloggername stop user warn".split()
 )
 
 
@@ -55,6 +55,7 @@ class Options:
     haproxy: tuple[ProxyRule, ...] = ()
     nodnslookup: bool = False
     pid: str | None = None
+    status: str | None = None
     stop: bool = False
     restart: bool = False
     user: str | None = None
@@ -89,6 +90,7 @@ def parse(argv: list[str]) -> Options:
         haproxy=_proxy_rules(last["haproxy"]) if "haproxy" in last else (),
         nodnslookup="nodnslookup" in last,
         pid=last.get("pid") or None,
+        status=last.get("status") or None,
         user=last.get("user") or None,
         group=last.get("group") or None,
         stderr=last.get("stderr") or None,

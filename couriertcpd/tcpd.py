@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from couriertcpd import detach, environ, identity, log, options, ports, spawn
+from couriertcpd import detach, environ, identity, log, options, ports, spawn, status
 from couriertcpd.identity import Identity
 from couriertcpd.listener import Listener
 from couriertcpd.options import Options
@@ -45,6 +45,7 @@ def _serve(chosen: Options, who: Identity, started: Callable[[], None]) -> int:
         own_group = _process_group()
         wakeup = Wakeup()
         sockets = ports.listen(chosen.endpoints)
+        status_socket = status.opened(chosen)
         error_file = _error_file(chosen.stderr)
         if chosen.accesslocal and chosen.access is None:
             complain("-accesslocal requires -access")
@@ -62,7 +63,7 @@ def _serve(chosen: Options, who: Identity, started: Callable[[], None]) -> int:
         complain(f"{error.filename or 'couriertcpd'}: {error.strerror}")
         return 1
     _check_descriptors(chosen, sockets)
-    return Listener(chosen, sockets, wakeup, own_group).run()
+    return Listener(chosen, sockets, wakeup, own_group, status_socket).run()
 
 
 def _process_group() -> bool:
