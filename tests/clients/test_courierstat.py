@@ -124,9 +124,7 @@ def test_what_the_sessions_do(watched: Watched, chain: Chain) -> None:
     assert server["pid"] == watched.listener.pid
     assert server["connections"] == 2
     assert server["limits"] == {"maxprocs": 9, "maxperc": 9, "maxperip": 5}
-    assert server["addresses"] == [
-        {"ip": f"::ffff:127.0.0.{last}", "connections": 1, "limit": 5} for last in (9, 10)
-    ]
+    assert server["addresses"] == [{"ip": f"::ffff:127.0.0.{last}", "connections": 1, "limit": 5} for last in (9, 10)]
     second.close()
     watched.sessions(states("authenticated"))
 

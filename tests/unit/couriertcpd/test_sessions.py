@@ -77,9 +77,7 @@ def test_another_process_that_got_the_number_is_not_ended(start, tmp_path: Path)
         other.communicate()
 
 
-def test_a_session_that_does_not_end_is_said_so(
-    start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_that_does_not_end_is_said_so(start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "END_SECONDS", 0)
     tcpd = start(f"-status={tmp_path}/status", program=("/bin/sh", "-c", "trap '' TERM; echo deaf; cat; :"))
     client = tcpd.connect()

@@ -202,8 +202,6 @@ def listening_port() -> int:
         return int(probe.getsockname()[1])
 
 
-
-
 def test_what_does_not_fit_goes_out_as_it_is_taken(tmp_path: Path) -> None:
     door = Status(str(tmp_path / "status"))
     poll, handlers = select.poll(), {}
