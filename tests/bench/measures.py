@@ -6,9 +6,12 @@ has stopped, and a wrong one ends the run: a figure of a wrong answer says nothi
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import statistics
+import subprocess
+import sys
 import time
 import zlib
 from collections import Counter
@@ -19,7 +22,8 @@ from typing import NamedTuple
 import psutil
 
 from tests.bench.client import Client, WrongAnswer, login, logins
-from tests.peers.programs import Account, Process
+from tests.peers.ours import Ours
+from tests.peers.programs import Account, Courier, Dovecot
 
 _UID = re.compile(rb"UID (\d+)")
 
@@ -41,17 +45,26 @@ class Corpus:
 class Bench:
     """One server that is measured: where it listens, who logs in, which mail it serves."""
 
-    def __init__(self, name: str, port: int, account: Account, maildir: Path, processes: list[Process]) -> None:
-        self.name = name
-        self.port = port
+    def __init__(
+        self,
+        server: Ours | Courier | Dovecot,
+        account: Account,
+        maildir: Path,
+        few: Account,
+    ) -> None:
+        self.name = server.name
+        self.port = server.port
         self.account = account
         self.maildir = maildir
-        self.processes = processes
+        self.few = few  # an account with FEW messages
+        self.processes = server.processes
+        self.prefix = server.prefix if isinstance(server, Ours) else None
         self.contents_seen = False
 
-    def login(self, buffer: bytearray | None = None) -> Client:
+    def login(self, buffer: bytearray | None = None, account: Account | None = None) -> Client:
         """A new session."""
-        return login(self.port, self.account.address, self.account.password, buffer)
+        account = account or self.account
+        return login(self.port, account.address, account.password, buffer)
 
     def forget(self) -> None:
         """Delete what the server keeps of the mailbox beside the mail, as for a mailbox that it sees first."""
@@ -86,6 +99,7 @@ class Run(NamedTuple):
     appended: int
     message: bytes
     logins: int
+    sessions: int
 
 
 def _expect(what: str, found: object, wanted: object) -> None:
@@ -182,6 +196,50 @@ def append(bench: Bench, run: Run) -> float:
 
 
 _SESSIONS = 8
+FEW = 100  # messages
+
+
+def _crowd(bench: Bench, run: Run, account: Account, count: int) -> float:
+    """Private memory that each of many sessions adds, with a mailbox of `count` selected and its flags fetched: KiB."""
+    before = bench.uss_kib()
+    clients = []
+    for _ in range(run.sessions):
+        client = bench.login(run.buffer, account)
+        client.command(b"SELECT INBOX")
+        _expect(f"{bench.name}: EXISTS", b"* %d EXISTS\r\n" % count in client.answer(), True)
+        client.command(b"FETCH 1:* (FLAGS)")
+        clients.append(client)
+    used = bench.uss_kib() - before
+    for client in clients:
+        client.close()
+    return used / run.sessions
+
+
+def crowd_few(bench: Bench, run: Run) -> float:
+    """USS a session while many are there, with FEW messages."""
+    return _crowd(bench, run, bench.few, FEW)
+
+
+def crowd(bench: Bench, run: Run) -> float:
+    """The same with the large mailbox."""
+    return _crowd(bench, run, bench.account, run.corpus.count)
+
+
+_STAGES = ("imaplogin.imaplogin", "imapd.main")
+_IMPORT_LINE = re.compile(rb"^import time: +(\d+) \|", re.MULTILINE)
+
+
+def imports(bench: Bench, run: Run) -> float:
+    """What the two stages of the exec form spend on imports before main() is called; NaN for the others."""
+    if bench.prefix is None or bench.name != "ours-exec":
+        return math.nan
+    total = 0
+    for stage in _STAGES:
+        code = f"import sys; sys.path.insert(0, {str(bench.prefix / 'lib/courier')!r}); import {stage}"
+        argv = [sys.executable, "-ISX", "importtime", "-c", code]
+        done = subprocess.run(argv, capture_output=True, timeout=60, check=True)
+        total += sum(int(value) for value in _IMPORT_LINE.findall(done.stderr))  # microseconds of each module's own
+    return total / 1000
 
 
 def memory(bench: Bench, run: Run) -> float:
@@ -209,6 +267,7 @@ def memory_idle(bench: Bench, run: Run) -> float:
 MEASURES: dict[str, tuple[str, Callable[[Bench, Run], float]]] = {
     "login": ("connect, LOGIN, LOGOUT, ms", login_latency),
     "login-16": ("the same from 16 clients, ms each", login_rate),
+    "imports": ("imports for each login, ms", imports),
     "select-first": ("SELECT, never seen before, ms", select_first),
     "select": ("SELECT, unchanged, ms", select),
     "flags": ("FETCH 1:* (FLAGS), ms", fetch_flags),
@@ -216,4 +275,6 @@ MEASURES: dict[str, tuple[str, Callable[[Bench, Run], float]]] = {
     "append": ("APPEND of 10 kB, ms each", append),
     "memory-idle": ("USS a session, logged in, KiB", memory_idle),
     "memory": ("USS a session, selected, KiB", memory),
+    "crowd-few": (f"USS of many, {FEW} messages, KiB", crowd_few),
+    "crowd": ("USS of many, all messages, KiB", crowd),
 }

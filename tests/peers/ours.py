@@ -60,14 +60,23 @@ def installation(place: Path) -> Path:
 class Ours:
     """authdaemond, couriertcpd, imaplogin, imapd of this source tree.
 
-    `auth` names the directory of another authdaemond's socket, which our login programs then use.
+    `auth` names the directory of another authdaemond's socket, which our login programs then use.  Another `name` means
+    an installation of its own; `options` are more of couriertcpd's, `settings` more of the environment.
     """
 
-    name = "ours"
-
-    def __init__(self, place: Place, auth: Path | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        auth: Path | None = None,
+        name: str = "ours",
+        options: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.options = tuple(options)
+        self.settings = dict(settings or {})
         self.place = place
-        self.prefix = installation(place.path)
+        self.prefix = installation(place.path if name == "ours" else place.path / name)
         self.etc = self.prefix / "etc"
         self.own_auth = auth is None
         self.auth = auth or self.prefix / "var/authdaemon"
@@ -117,8 +126,8 @@ class Ours:
         limits = options or ("-maxprocs=400", "-maxperip=400")
         tcpd = str(self.prefix / "libexec/couriertcpd")
         script = 'set -a; . "$1"; IMAP_STARTTLS=NO; set +a; shift; exec "$@"'
-        argv = [tcpd, "-nodnslookup", *limits, f"127.0.0.1.{self.port}", *chain]
-        environment = {"PATH": "/usr/bin:/bin", "AUTHDAEMONVAR": str(self.auth), **settings}
+        argv = [tcpd, "-nodnslookup", *self.options, *limits, f"127.0.0.1.{self.port}", *chain]
+        environment = {"PATH": "/usr/bin:/bin", "AUTHDAEMONVAR": str(self.auth), **self.settings, **settings}
         process = self._start(["sh", "-c", script, "sh", str(self.etc / "imapd"), *argv], self.log, environment)
         wait_for_port(self.port, process.popen, self.log)
         return process

@@ -330,20 +330,23 @@ _TUNED = {
     "rest": "mail_fsync = never\nauth_cache_size = 1M",
 }
 _PLAIN = {"login": "", "imap": "", "rest": ""}
+# By name, what differs: as installed; with login processes that serve many clients each; and the upper anchor, in which
+# imap processes are used again too, nothing is fsynced and passwords are cached.
+_DOVECOTS = {"dovecot": _PLAIN, "dovecot-login": {**_PLAIN, "login": _TUNED["login"]}, "dovecot-tuned": _TUNED}
 
 
 class Dovecot:
-    """Dovecot on the same homes; `tuned`: processes are used again, no fsync, passwords cached (the upper anchor)."""
+    """Dovecot on the same homes, as its name says: see _DOVECOTS."""
 
-    def __init__(self, place: Place, tuned: bool = False) -> None:
-        self.name = "dovecot-tuned" if tuned else "dovecot"
+    def __init__(self, place: Place, name: str = "dovecot") -> None:
+        self.name = name
         root = packages.unpacked("dovecot")
         self.work = place.path / self.name
         self.configuration = self.work / "configuration"
         self.configuration.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         (self.configuration / "dovecot.conf").write_text(
-            _DOVECOT.format(uid=UID, port=self.port, **(_TUNED if tuned else _PLAIN))
+            _DOVECOT.format(uid=UID, port=self.port, **_DOVECOTS[name])
         )
         users = "".join(f"{a.address}:{a.hash}:{UID}:{UID}::{place.home(a)}::\n" for a in place.accounts)
         (self.configuration / "users").write_text(users, "utf-8")
