@@ -54,6 +54,15 @@ def everything() -> dict[bytes, bytes]:
     return dict(os.environb)  # noqa: TID251
 
 
+def change(known: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> None:
+    """Make the environment `wanted`; it is known to be `known`, so that only the differences cost anything."""
+    for name in known.keys() - wanted.keys():
+        del os.environb[name]  # noqa: TID251
+    for name, value in wanted.items():
+        if known.get(name) != value:
+            os.environb[name] = value  # noqa: TID251
+
+
 def atoi(value: str) -> int:
     """Read a number as C's atoi does: blanks, sign, digits; what follows is ignored; 0 when there is no digit."""
     value = value.strip(" \t\n\r\v\f")
