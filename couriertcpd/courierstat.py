@@ -98,7 +98,8 @@ def _end(servers: list[Server], account: str | None, pid: int | None) -> int:
 def _description(server: Server) -> Row:
     """What --json has of a server: its document, with the slots as sessions."""
     rest = {name: value for name, value in server.document.items() if name != "slots"}
-    return {"name": server.name, **rest, "sessions": [_session(session) for session in server.sessions]}
+    stages, connected = map(vars, server.stages), map(_session, server.sessions)
+    return {"name": server.name, **rest, "stages": list(stages), "sessions": list(connected)}
 
 
 def _session(session: Session) -> Row:
@@ -133,7 +134,8 @@ def _used(processes: Iterable[int]) -> Row:
 
 
 _HEADINGS = ("ACCOUNT", "ADDRESS", "PROTOCOL", "TLS", "STATE", "AGE", "PID", "USS KiB", "PSS KiB", "CPU s")
-_NUMBERS = frozenset(("AGE", "PID", "USS KiB", "PSS KiB", "CPU s", "CONNECTIONS", "LIMIT"))
+_STAGE = ("PROGRAM", "PID", "WAITING", "SERVING")
+_NUMBERS = frozenset(("AGE", "PID", "USS KiB", "PSS KiB", "CPU s", "CONNECTIONS", "LIMIT", *_STAGE[1:]))
 
 
 def _lines(servers: list[Row]) -> Iterator[str]:
@@ -155,10 +157,9 @@ def _server_lines(server: Row) -> Iterator[str]:
         if counts:
             yield ""
             yield from _table((heading, "CONNECTIONS", "LIMIT"), counts)
-    if server["spares"]:
+    if server["stages"]:
         yield ""
-        headings = [key.upper() for key in server["spares"][0]]
-        yield from _table(headings, [[str(value) for value in row.values()] for row in server["spares"]])
+        yield from _table(_STAGE, [[str(row[name.lower()]) for name in _STAGE] for row in server["stages"]])
 
 
 def _cells(row: Row) -> list[str]:

@@ -106,7 +106,7 @@ class Listener:
 
     def _tell_status(self) -> None:
         if self._status is not None and self._status.descriptor >= 0:
-            self._status.answer(status.document(self._options, self._table, self._status.since, []))
+            self._status.answer(status.document(self._options, self._table, self._status.since))
 
     def _timeout(self) -> float | None:
         """Seconds until something is due by itself."""

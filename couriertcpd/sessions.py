@@ -11,9 +11,14 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
-from couriertcpd import installed, sysconf
+from couriertcpd import installed, stage, sysconf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import psutil
 
 ASK_SECONDS = 10
 END_SECONDS = 10  # a session finishes the change that it is at before it ends
@@ -56,7 +61,7 @@ class Session:
 
 
 class Server:
-    """A running couriertcpd: its name, its status document, and its sessions, the oldest first."""
+    """A running couriertcpd: its name, its status document, its sessions, the oldest first, and its fork servers."""
 
     def __init__(self, name: str, path: str) -> None:
         """Ask at the socket; raises Unreachable."""
@@ -64,6 +69,7 @@ class Server:
         self.document = _asked(path)
         processes = _holders(self.document["pid"])
         self.sessions = [Session(record, processes.get(record["slot"], [])) for record in self.document["slots"]]
+        self.stages = _stages(self.document["pid"], {pid for session in self.sessions for pid in session.processes})
 
 
 def sockets(sysconfdir: str = installed.SYSCONFDIR) -> Iterator[tuple[str, str]]:
@@ -109,6 +115,42 @@ def end(session: Session) -> str:
     finally:
         os.close(descriptor)
     return ""
+
+
+class Stage:
+    """A fork server: the program that it stands for, and how many of its children wait for a client or serve one."""
+
+    def __init__(self, process: "psutil.Process") -> None:
+        words = process.cmdline()[1:]
+        self.program = os.path.basename(next((word for word in words if not word.startswith("-")), "?"))
+        self.pid = process.pid
+        self.waiting = self.serving = 0
+
+
+def _stages(listener: int, busy: set[int]) -> list[Stage]:
+    """The fork servers below a listener, busy being the processes of sessions; none where we may not look."""
+    import psutil
+
+    found: dict[int, Stage] = {}
+    try:
+        family = psutil.Process(listener).children(recursive=True)
+    except psutil.Error:
+        return []
+    commands = {}
+    for process in family:  # parents come before their children
+        with suppress(psutil.Error):
+            commands[process.pid] = process.cmdline()
+            if process.pid in busy or stage.FORKSERVER not in process.environ():
+                continue
+            if commands.get(process.ppid()) != commands[process.pid]:  # exec'ed, not forked to serve
+                found[process.pid] = Stage(process)
+    for process in family:
+        with suppress(psutil.Error):
+            parent = found.get(process.ppid())
+            if parent is not None and process.pid not in found:
+                parent.serving += process.pid in busy
+                parent.waiting += process.pid not in busy
+    return list(found.values())
 
 
 def _asked(path: str) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def opened(options: Options) -> Status | None:
         return None
 
 
-def document(options: Options, table: Table, since: float, spares: list[dict[str, object]]) -> bytes:
-    """What is told: limits, connections, counts, spare processes.  Times are seconds since 1970."""
+def document(options: Options, table: Table, since: float) -> bytes:
+    """What is told: limits, connections, counts.  Times are seconds since 1970."""
     limits = table.limits
     allowed: dict[bytes, int] = {}
     for slot in table.taken:
@@ -133,7 +133,6 @@ def document(options: Options, table: Table, since: float, spares: list[dict[str
             for address, count in table.counts()
         ],
         "blocks": _blocks(table, limits),
-        "spares": spares,
         "slots": [_connection(slot) for slot in sorted(table.taken, key=_age)],
     }
     return json.dumps(told).encode() + b"\n"

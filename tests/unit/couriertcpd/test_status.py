@@ -62,7 +62,7 @@ def test_what_is_told(start, tmp_path: Path) -> None:
     assert document["ports"] == [f"127.0.0.1.{tcpd.port}"]
     assert document["limits"] == {"maxprocs": 9, "maxperc": 9, "maxperip": 3}
     assert document["connections"] == 3
-    assert document["blocks"] == document["spares"] == []
+    assert document["blocks"] == []
     assert document["addresses"] == [
         {"ip": "::ffff:127.0.0.2", "connections": 2, "limit": 3},
         {"ip": "::ffff:127.0.0.3", "connections": 1, "limit": 3},
