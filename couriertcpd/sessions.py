@@ -16,10 +16,6 @@ from typing import Any
 
 from couriertcpd import installed, stage, sysconf
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import psutil
-
 ASK_SECONDS = 10
 END_SECONDS = 10  # a session finishes the change that it is at before it ends
 MAX_DOCUMENT = 1 << 26
@@ -120,10 +116,10 @@ def end(session: Session) -> str:
 class Stage:
     """A fork server: the program that it stands for, and how many of its children wait for a client or serve one."""
 
-    def __init__(self, process: "psutil.Process") -> None:
-        words = process.cmdline()[1:]
-        self.program = os.path.basename(next((word for word in words if not word.startswith("-")), "?"))
-        self.pid = process.pid
+    def __init__(self, pid: int, command: list[str]) -> None:
+        words = (word for word in command[1:] if not word.startswith("-"))  # the first is the interpreter
+        self.program = os.path.basename(next(words, "?"))
+        self.pid = pid
         self.waiting = self.serving = 0
 
 
@@ -143,7 +139,7 @@ def _stages(listener: int, busy: set[int]) -> list[Stage]:
             if process.pid in busy or stage.FORKSERVER not in process.environ():
                 continue
             if commands.get(process.ppid()) != commands[process.pid]:  # exec'ed, not forked to serve
-                found[process.pid] = Stage(process)
+                found[process.pid] = Stage(process.pid, commands[process.pid])
     for process in family:
         with suppress(psutil.Error):
             parent = found.get(process.ppid())
