@@ -57,3 +57,13 @@ def printable(text: str | bytes) -> str:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
     return text.translate(_CONTROLS)
+
+
+def whereabouts(error: BaseException) -> str:
+    """The kind of an unexpected error and the lines that led to it; never its text, which may hold anybody's data."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' '.join(places)}"

@@ -83,9 +83,7 @@ def become(argv: Sequence[str], ticket: bytes = b"") -> None:
     os.execvp(argv[0], list(argv))
 
 
-def hand_over(
-    sock: socket.socket, argv: Sequence[str], environment: dict[bytes, bytes], ticket: bytes = b""
-) -> None:
+def hand_over(sock: socket.socket, argv: Sequence[str], environment: dict[bytes, bytes], ticket: bytes = b"") -> None:
     """Send our own descriptors 0 to 3 and the rest to the processes that wait at the socket; raises OSError."""
     from couriertcpd import handover
 

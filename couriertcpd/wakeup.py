@@ -8,15 +8,15 @@ NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Wakeup:
-    """Notes SIGTERM, SIGINT, SIGHUP and SIGCHLD; poll() `descriptor` and ask which came."""
+    """Notes signals (unless told, SIGTERM, SIGINT, SIGHUP and SIGCHLD); poll() `descriptor` and ask which came."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: tuple[signal.Signals, ...] = NOTED) -> None:
         self.descriptor, self._write_end = os.pipe()
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._write_end, False)
         self._came: set[int] = set()
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
-        for number in NOTED:
+        for number in numbers:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
