@@ -6,7 +6,8 @@ class Account:
 
     `uid` is set by back ends with numeric accounts, `username` by those whose accounts are the system's.  `home` is a
     path, `maildir` a path relative to it; `options` is `name=value,name`.  `passwd` is a stored hash and `passwd2` the
-    password in clear text: neither may reach a log, and repr() shows neither.
+    password in clear text: neither may reach a log, and repr() shows neither.  `ticket` is what the daemon has signed
+    for whoever is to become this account (authdaemond.ticket).
     """
 
     __slots__ = (
@@ -19,6 +20,7 @@ class Account:
         "passwd",
         "passwd2",
         "quota",
+        "ticket",
         "uid",
         "username",
     )
@@ -37,6 +39,7 @@ class Account:
         self.passwd = b""
         self.passwd2 = b""
         self.options = b""
+        self.ticket = b""
 
     def __repr__(self) -> str:
         return f"Account(address={self.address!r}, home={self.home!r}, uid={self.uid}, username={self.username!r})"

@@ -8,7 +8,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterator
 
-from authdaemond import options, protocol
+from authdaemond import options, protocol, ticket, ticketkey
 from authdaemond.account import Account
 from authdaemond.backend import Backend, NotSupported, Reject, TemporaryFailure
 from couriertcpd import log
@@ -43,11 +43,14 @@ def load(names: list[str]) -> dict[str, Callable[[], Backend]]:
 
 
 class Chain:
-    """The back ends of one worker."""
+    """The back ends of one worker; in the key directory is what tickets are signed with, if any are to be."""
 
-    def __init__(self, classes: dict[str, Callable[[], Backend]], default_options: bytes, debug: bool) -> None:
+    def __init__(
+        self, classes: dict[str, Callable[[], Backend]], default_options: bytes, debug: bool, key_directory: str = ""
+    ) -> None:
         self._backends = {name: make() for name, make in classes.items()}
         self._default_options = default_options
+        self._key_directory = key_directory
         self._debug = log.debug if debug else _say_nothing
 
     def idle(self) -> None:
@@ -70,7 +73,9 @@ class Chain:
             case protocol.Authenticate():
                 service, authtype = log.printable(request.service), log.printable(request.authtype)
                 self._debug(f"received auth request, service={service}, authtype={authtype}")
-                yield from self._account(self._backends, lambda backend: backend.authenticate(request))
+                yield from self._account(
+                    self._backends, lambda backend: backend.authenticate(request), request.audience
+                )
             case protocol.ChangePassword():
                 yield self._change_password(request)
             case protocol.Enumerate():
@@ -82,12 +87,16 @@ class Chain:
         name = module.decode("ascii", "replace")
         return {name: self._backends[name]} if name in self._backends else {}
 
-    def _account(self, backends: dict[str, Backend], ask: Callable[[Backend], Account]) -> Iterator[bytes]:
+    def _account(
+        self, backends: dict[str, Backend], ask: Callable[[Backend], Account], audience: bytes = b""
+    ) -> Iterator[bytes]:
         for name, backend in backends.items():
             self._debug(f"{name}: trying this module")
             try:
                 account = ask(backend)
                 account.options = options.merged(account.options, self._default_options)
+                if audience:
+                    account.ticket = self._ticket(account, audience)
                 reply = protocol.encode_account(account)
             except Reject:
                 self._debug(f"{name}: REJECT - try next module")
@@ -101,6 +110,20 @@ class Chain:
             return
         self._debug("FAIL, all modules rejected")
         yield protocol.FAIL
+
+    def _ticket(self, account: Account, audience: bytes) -> bytes:
+        """What the next stage believes; empty where there is no key, so that the login stage has to do without.
+
+        The key is read anew each time: it can be replaced, or taken away, without a restart.
+        """
+        try:
+            return ticket.sign(ticketkey.read(self._key_directory), account, audience, ticket.clock())
+        except FileNotFoundError:
+            self._debug("no key to sign a ticket with")
+        except (OSError, ticketkey.Untrusted, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            log.err(f"no ticket for {log.printable(account.address)}: {reason}")
+        return b""
 
     def _change_password(self, request: protocol.ChangePassword) -> bytes:
         for name, backend in self._backends.items():

@@ -42,13 +42,13 @@ class TemporaryFailure(Exception):
     """Whether the credentials are right cannot be said now.  The text says why, and has been logged."""
 
 
-def authenticate(service: bytes, authtype: bytes, data: bytes) -> Account:
+def authenticate(service: bytes, authtype: bytes, data: bytes, audience: bytes = b"") -> Account:
     """The account of credentials, as a mechanism's Credentials holds them; the default domain is added.
 
-    Raises Rejected, TemporaryFailure.
+    With an audience the account has a ticket for it, if the daemon can sign.  Raises Rejected, TemporaryFailure.
     """
     request = protocol.Authenticate(service, authtype, _domain_added(authtype, data))
-    return _account(request, _client_metadata())
+    return _account(request, _client_metadata(audience))
 
 
 def lookup(service: bytes, userid: bytes, module: bytes = b".") -> Account:
@@ -114,12 +114,11 @@ def _domain_added(authtype: bytes, data: bytes) -> bytes:
     return credentials.encode()
 
 
-def _client_metadata() -> bytes:
+def _client_metadata(audience: bytes = b"") -> bytes:
     address = environ.octets("TCPREMOTEIP")
-    if not address:
-        return b""
+    known = {b"TCPREMOTEIP": address, b"TICKET": audience}
     try:
-        return protocol.metadata({b"TCPREMOTEIP": address})
+        return protocol.metadata({name: value for name, value in known.items() if value})
     except protocol.Malformed as error:
         raise _failure(f"TCPREMOTEIP: {error}") from None
 

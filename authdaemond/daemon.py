@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from authdaemond import chain, rcfile
+from authdaemond import chain, rcfile, ticketkey
 from authdaemond.backend import Backend
 from authdaemond.worker import Worker
 from couriertcpd import environ, installed, log
@@ -44,21 +44,24 @@ def main(argv: list[str]) -> int:
         log.err(f"{directory}: {error.strerror or error}; it must be a directory that authdaemond may write to")
         return 1
     with listener:
-        Parent(path, settings, listener).run()
+        Parent(path, settings, listener, directory).run()
     return 0
 
 
 def listen(directory: str) -> socket.socket:
-    """The listening socket, at its final name only once it works.  Raises OSError.
+    """The listening socket, at its final name only once it works, with the key for tickets beside it.  Raises OSError.
 
-    Everybody may connect who may enter the directory, which is made for the mail user alone if it is not there.
+    Everybody may connect who may enter the directory, which is made for root and the mail group if it is not there.
     """
     if not os.path.isdir(directory):
         os.makedirs(directory, 0o750)
         if os.geteuid() == 0:
-            _give_to_mail_user(directory)
+            _let_mail_group_enter(directory)
     elif os.stat(directory).st_mode & 0o001:
         log.warn(f"{directory}: every user of this host may enter it, and try passwords; chmod o= {directory}")
+    if os.geteuid() == 0:
+        _take_from_mail_user(directory)
+    _make_key(directory)  # before anybody can ask
     temporary = os.path.join(directory, "socket.tmp")
     if os.path.lexists(temporary):
         os.unlink(temporary)
@@ -75,13 +78,36 @@ def listen(directory: str) -> socket.socket:
     return listener
 
 
-def _give_to_mail_user(directory: str) -> None:
+def _let_mail_group_enter(directory: str) -> None:
     try:
-        owner = pwd.getpwnam(installed.MAILUSER)
+        group = pwd.getpwnam(installed.MAILUSER).pw_gid
     except KeyError:
-        log.warn(f"{directory}: no user {installed.MAILUSER} on this host, so it stays root's")
+        log.warn(f"{directory}: no user {installed.MAILUSER} on this host, so only root can enter it")
         return
-    os.chown(directory, owner.pw_uid, owner.pw_gid)
+    os.chown(directory, -1, group)
+
+
+def _take_from_mail_user(directory: str) -> None:
+    """See that the login stages, which run as the mail user, cannot put a socket or a key of theirs in place of ours.
+
+    The original's installation makes that user the owner; everybody else enters by the group, as before.
+    """
+    status = os.stat(directory)
+    try:
+        mail_user = pwd.getpwnam(installed.MAILUSER).pw_uid
+    except KeyError:
+        return
+    if status.st_uid == mail_user != 0:
+        log.info(f"{directory}: now belongs to root; {installed.MAILUSER}, as whom clients log in, may only enter it")
+        os.chmod(directory, status.st_mode & 0o755 | 0o050)  # noqa: S103  (its group enters it)
+        os.chown(directory, 0, -1)
+
+
+def _make_key(directory: str) -> None:
+    try:
+        ticketkey.make(directory)
+    except (OSError, ticketkey.Untrusted) as error:
+        log.warn(f"no key for tickets, so that login stages have to stay root: {error}")
 
 
 def _settings(path: str) -> rcfile.Settings | None:
@@ -98,8 +124,9 @@ def _settings(path: str) -> rcfile.Settings | None:
 class Parent:
     """The process that serves nobody itself, and sees to it that the workers are there."""
 
-    def __init__(self, path: str, settings: rcfile.Settings, listener: socket.socket) -> None:
+    def __init__(self, path: str, settings: rcfile.Settings, listener: socket.socket, key_directory: str) -> None:
         self._path = path
+        self._key_directory = key_directory
         self._settings = settings
         self._listener = listener
         self._classes: dict[str, Callable[[], Backend]] = {}
@@ -166,7 +193,9 @@ class Parent:
             os.close(self._held)
             for name, value in self._settings.variables.items():
                 environ.put(name, value)
-            backends = chain.Chain(self._classes, self._settings.default_options, self._settings.debug > 0)
+            backends = chain.Chain(
+                self._classes, self._settings.default_options, self._settings.debug > 0, self._key_directory
+            )
             Worker(backends, self._listener, self._lifeline).run()
             status = 0
         except Exception as error:  # whatever it is, this process must not go on as a second parent

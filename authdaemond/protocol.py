@@ -1,7 +1,8 @@
 """The protocol on authdaemond's socket, both ends, as bytes in and bytes out: no sockets, no clocks.
 
 A client connects, sends one request, reads one reply, and closes.  Lines end in LF.  Before the request may stand
-metadata lines `NAME=VALUE`, which daemons before courier-authlib 0.71 do not understand.
+metadata lines `NAME=VALUE`, which daemons before courier-authlib 0.71 do not understand; a name that a daemon does not
+know, as TICKET is to the original's, means nothing to it.
 
     PRE <module or .> <service> <userid>        an account, without a password
     AUTH <length>                               then that many octets: service LF authtype LF authdata
@@ -9,10 +10,12 @@ metadata lines `NAME=VALUE`, which daemons before courier-authlib 0.71 do not un
     ENUMERATE
 
 An account comes back as `KEY=VALUE` lines and a line `.`; a rejection is `FAIL`; a temporary failure is a connection
-closed with nothing sent.
+closed with nothing sent.  Who asked for a TICKET with AUTH gets one more line, if the daemon can sign.
 """
 
 from __future__ import annotations
+
+import binascii
 
 from authdaemond.account import Account
 
@@ -27,6 +30,7 @@ MAX_REPLY_OCTETS = 65536  # of an account record
 MAX_ENUMERATED_LINE_OCTETS = 16384
 MAX_ID_OCTETS = 10  # digits of a uid or gid
 MAX_REMOTE_IP_OCTETS = 39
+MAX_AUDIENCE_OCTETS = 64
 
 FAIL = b"FAIL\n"
 OK = b"OK\n"
@@ -60,12 +64,16 @@ class Lookup:
 
 
 class Authenticate:
-    """AUTH: the account of credentials.  `data` is as authdaemond.authdata reads it, depending on authtype."""
+    """AUTH: the account of credentials.  `data` is as authdaemond.authdata reads it, depending on authtype.
 
-    __slots__ = ("authtype", "data", "remote_ip", "service")
+    `audience` is whom a ticket shall be for, nobody by default.  A lookup has none: whoever asks it has proved nothing.
+    """
+
+    __slots__ = ("audience", "authtype", "data", "remote_ip", "service")
 
     def __init__(self, service: bytes, authtype: bytes, data: bytes) -> None:
-        self.service, self.authtype, self.data, self.remote_ip = service, authtype, data, b""
+        self.service, self.authtype, self.data = service, authtype, data
+        self.remote_ip = self.audience = b""
 
     def encode(self) -> bytes:
         """The request.  Raises Malformed when it is too long or a value cannot be said in it."""
@@ -131,12 +139,12 @@ def metadata(values: Mapping[bytes, bytes]) -> bytes:
 class RequestReader:
     """Takes the octets of one request as they come."""
 
-    __slots__ = ("_awaited", "_buffer", "_lines", "_remote_ip")
+    __slots__ = ("_audience", "_awaited", "_buffer", "_lines", "_remote_ip")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._lines = 0
-        self._remote_ip = b""
+        self._remote_ip = self._audience = b""
         self._awaited: int | None = None  # octets still to come behind AUTH
 
     def feed(self, octets: bytes) -> Request | None:
@@ -166,9 +174,13 @@ class RequestReader:
         name, _, value = line.partition(b"=")
         if name == b"TCPREMOTEIP" and len(value) <= MAX_REMOTE_IP_OCTETS and not has_controls(value):
             self._remote_ip = value
+        if name == b"TICKET" and 0 < len(value) <= MAX_AUDIENCE_OCTETS and value.isalnum():
+            self._audience = value
 
     def _finish(self, request: Request) -> Request:
         request.remote_ip = self._remote_ip
+        if isinstance(request, Authenticate):
+            request.audience = self._audience
         return request
 
 
@@ -211,8 +223,12 @@ def _parse_passwd(rest: bytes) -> ChangePassword:
     return ChangePassword(*parts[:4])
 
 
-def encode_account(account: Account) -> bytes:
-    """The reply that accepts.  Raises Malformed when a value would break the record's lines."""
+def encode_account(account: Account, with_secrets: bool = True) -> bytes:
+    """The reply that accepts; without secrets it has neither passwords nor ticket.
+
+    Raises Malformed when a value would break the record's lines.
+    """
+    secret = (account.passwd, account.passwd2, account.ticket) if with_secrets else (b"", b"", b"")
     record: list[tuple[bytes, bytes]] = []
     if account.username is not None:
         record.append((b"USERNAME", account.username.encode("utf-8", "surrogateescape")))
@@ -224,9 +240,10 @@ def encode_account(account: Account) -> bytes:
         (b"NAME", account.fullname),
         (b"MAILDIR", account.maildir),
         (b"QUOTA", account.quota),
-        (b"PASSWD", account.passwd),
-        (b"PASSWD2", account.passwd2),
+        (b"PASSWD", secret[0]),
+        (b"PASSWD2", secret[1]),
         (b"OPTIONS", account.options),
+        (b"TICKET", binascii.b2a_base64(secret[2], newline=False)),
     )
     record += [pair for pair in optional if pair[1]]
     for name, value in record:
@@ -267,6 +284,10 @@ def parse_account(reply: bytes) -> Account | None:
     account.passwd = values.get(b"PASSWD", b"")
     account.passwd2 = values.get(b"PASSWD2", b"")
     account.options = values.get(b"OPTIONS", b"")
+    try:
+        account.ticket = binascii.a2b_base64(values.get(b"TICKET", b""), strict_mode=True)
+    except binascii.Error:
+        raise Malformed("TICKET is not base64") from None
     return account
 
 

@@ -80,6 +80,17 @@ def test_remote_address_goes_along(daemon: Daemon, monkeypatch: pytest.MonkeyPat
     assert daemon.requests == [b"TCPREMOTEIP=192.0.2.1\nPRE . imap kim van x\n"]
 
 
+def test_a_ticket_is_asked_for(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TCPREMOTEIP", "192.0.2.1")
+    daemon.replies = [RECORD.replace(b".\n", b"TICKET=c2lnbmVk\n.\n"), RECORD, b"", RECORD]
+    asked = b"TCPREMOTEIP=192.0.2.1\nTICKET=00ff\nAUTH 22\nimap\nlogin\nkim\nsecret\n"
+    assert client.authenticate(b"imap", b"login", LOGIN, b"00ff").ticket == b"signed"
+    assert client.authenticate(b"imap", b"login", LOGIN, b"00ff").ticket == b""
+    assert daemon.requests == [asked] * 2
+    assert client.authenticate(b"imap", b"login", LOGIN, b"00ff").ticket == b""
+    assert daemon.requests[3] == b"AUTH 22\nimap\nlogin\nkim\nsecret\n"
+
+
 def test_an_old_daemon_is_asked_again_without_metadata(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TCPREMOTEIP", "192.0.2.1")
     daemon.replies = [b"", RECORD]
@@ -100,7 +111,7 @@ def test_temporary_failure(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, capf
 
 
 @pytest.mark.parametrize(
-    "reply", [b"UID=5\n", b"what\n.\n", b"OK\n", b"UID=x\nGID=5\n.\n", b"x" * 70000, b"HOME=/h\n" * 9000 + b".\n"]
+    "reply", [b"UID=5\n", b"what\n.\n", b"OK\n", b"UID=x\nGID=5\n.\n", b"GID=5\nTICKET=!\n.\n", b"x" * 70000, b"HOME=/h\n" * 9000 + b".\n"]
 )
 def test_nonsense_is_a_temporary_failure(daemon: Daemon, reply: bytes) -> None:
     daemon.replies = [reply]

@@ -1,5 +1,6 @@
 """The daemon as a process: octets on its socket, its workers, its signals, its log."""
 
+import base64
 import contextlib
 import dbm.gnu
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from authdaemond import chain, daemon, rcfile
+from authdaemond import chain, daemon, rcfile, ticket
 from couriertcpd import installed
 
 SHA_SECRET = b"{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="
@@ -202,7 +203,7 @@ def test_start_and_stop(start: Callable[[], Running], directory: Path) -> None:
     running.until("complete: authodd")
     assert (directory / "var").stat().st_mode & 0o7777 == 0o750
     assert (directory / "var" / "socket").stat().st_mode & 0o7777 == 0o777
-    assert os.listdir(directory / "var") == ["socket"]
+    assert sorted(os.listdir(directory / "var")) == ["socket", "ticket.key"]
     workers = [psutil.Process(pid) for pid in running.workers(3)]
     assert running.stop() == [
         'INFO: modules="authuserdb authnone authlacking ../authodd authodd", daemons=3',
@@ -316,7 +317,7 @@ def test_pauses_before_replacing_grow_and_end(directory: Path, monkeypatch: pyte
     now = [1000.0]
     monkeypatch.setattr(daemon.time, "monotonic", lambda: now[0])
     with socket.socket(socket.AF_UNIX) as listener:
-        parent = daemon.Parent("x", rcfile.read(str(directory / "authdaemonrc")), listener)
+        parent = daemon.Parent("x", rcfile.read(str(directory / "authdaemonrc")), listener, "")
         pauses = []
         for _ in range(9):
             parent._back_off()
@@ -396,7 +397,7 @@ def test_a_left_over_socket_is_no_obstacle(directory: Path) -> None:
     (directory / "var" / "socket").touch()
     with daemon.listen(str(directory / "var")) as listener:
         assert listener.getblocking() is False
-        assert os.listdir(directory / "var") == ["socket"]
+        assert sorted(os.listdir(directory / "var")) == ["socket", "ticket.key"]
 
 
 def test_an_open_directory_is_warned_of(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -407,11 +408,80 @@ def test_an_open_directory_is_warned_of(directory: Path, capfd: pytest.CaptureFi
 
 
 @pytest.mark.root
-def test_root_gives_the_directory_to_the_mail_user(directory: Path) -> None:
+def test_the_mail_group_may_enter_what_root_makes(directory: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give away a directory")
     daemon.listen(str(directory / "var")).close()
-    assert (directory / "var").stat().st_uid == pwd.getpwnam(installed.MAILUSER).pw_uid
+    made = (directory / "var").stat()
+    assert (made.st_uid, made.st_gid) == (0, pwd.getpwnam(installed.MAILUSER).pw_gid)
+    assert made.st_mode & 0o777 == 0o750
+
+
+@pytest.mark.root
+def test_a_directory_of_the_mail_user_becomes_root_s(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give away a directory")
+    mail = pwd.getpwnam(installed.MAILUSER)
+    (directory / "var").mkdir()
+    os.chown(directory / "var", mail.pw_uid, mail.pw_gid)
+    (directory / "var").chmod(0o770)
+    daemon.listen(str(directory / "var")).close()
+    left = (directory / "var").stat()
+    assert (left.st_uid, left.st_gid, left.st_mode & 0o777) == (0, mail.pw_gid, 0o750)
+    assert capfd.readouterr().err.startswith(f"INFO: {directory}/var: now belongs to root; ")
+
+
+def test_tickets_come_to_those_who_ask_with_a_password(start: Callable[[], Running], directory: Path) -> None:
+    running = start()
+    key = directory / "var" / "ticket.key"
+    assert (key.stat().st_mode & 0o777, key.stat().st_size) == (0o600, 32)
+    record, separator, line = running.ask(b"TICKET=00ff\n" + LOGIN).partition(b"TICKET=")
+    assert record + b".\n" == ACCEPTED
+    signed = base64.b64decode(line.removesuffix(b"\n.\n"))
+    assert separator
+    account = ticket.verify(key.read_bytes(), signed, b"00ff", ticket.clock(), used_since(0))
+    assert (account.address, account.uid, account.gid) == (b"kim@example.net", 1005, 1006)
+    assert account.options == b"disableimap=0,group=a,disablepop3=1"
+    assert (account.passwd, account.passwd2) == (b"", b"")
+
+
+def test_tickets_come_to_nobody_who_has_proved_nothing(start: Callable[[], Running]) -> None:
+    running = start()
+    assert b"TICKET" not in running.ask(LOGIN)
+    assert b"TICKET" not in running.ask(b"TICKET=00ff\nPRE . imap kim@example.net\n")
+    assert b"TICKET" not in running.ask(b"TICKET=" + b"0" * 65 + b"\n" + LOGIN)
+    assert running.ask(b"TICKET=00ff\n" + LOGIN.replace(b"secret", b"secres")) == b"FAIL\n"
+
+
+def test_without_a_key_nothing_is_signed(start: Callable[[], Running], directory: Path) -> None:
+    running = start()
+    (directory / "var" / "ticket.key").unlink()
+    assert running.ask(b"TICKET=00ff\n" + LOGIN) == ACCEPTED
+
+
+def test_the_key_outlives_a_restart(start: Callable[[], Running], directory: Path) -> None:
+    start().stop()
+    before = (directory / "var" / "ticket.key").read_bytes()
+    start().stop()
+    assert (directory / "var" / "ticket.key").read_bytes() == before
+
+
+def test_a_key_that_others_could_read_is_replaced(start: Callable[[], Running], directory: Path) -> None:
+    (directory / "var").mkdir(0o750)
+    key = directory / "var" / "ticket.key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o640)
+    log = start().stop()
+    assert f"WARN: {key}: others than its owner may read or write it; another key takes its place" in log
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.read_bytes() != b"k" * 32
+
+
+def used_since(when: float) -> ticket.UsedTickets:
+    """A list of used tickets that is as old as this."""
+    used = ticket.UsedTickets()
+    used.since = when
+    return used
 
 
 def test_usual_modules_are_those_that_are_there() -> None:

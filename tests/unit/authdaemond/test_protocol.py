@@ -105,6 +105,20 @@ def test_impossible_remote_address_is_not_taken(address: bytes) -> None:
     assert request.remote_ip == b""
 
 
+@pytest.mark.parametrize("audience", [b"", b"f" * 65, b"a b", b"a-b", b"a\x01"])
+def test_impossible_audience_is_not_taken(audience: bytes) -> None:
+    request = read(b"TICKET=" + audience + b"\nAUTH 13\nimap\nlogin\nx\n")
+    assert isinstance(request, protocol.Authenticate)
+    assert request.audience == b""
+
+
+def test_an_audience_is_for_auth_only() -> None:
+    request = read(b"TICKET=" + b"f" * 64 + b"\nAUTH 13\nimap\nlogin\nx\n")
+    assert isinstance(request, protocol.Authenticate)
+    assert request.audience == b"f" * 64
+    assert not hasattr(read(b"TICKET=ff\nPRE . imap kim\n"), "audience")
+
+
 def test_what_cannot_be_said_is_not_sent() -> None:
     bad: list[protocol.Request] = [
         protocol.Lookup(b".", b"imap", b"kim\nENUMERATE"),
@@ -135,6 +149,12 @@ def test_account_reply() -> None:
         b"UID=1005\nGID=1006\nHOME=/srv/mail/kim\nADDRESS=kim@example.net\nNAME=Kim\nMAILDIR=Maildir\nQUOTA=100S\n"
         b"PASSWD={SHA}x\nPASSWD2=sesame\nOPTIONS=disablepop3=1\n.\n"
     )
+    signed = full_account()
+    signed.ticket = b"\0signed"
+    assert protocol.encode_account(signed).endswith(b"OPTIONS=disablepop3=1\nTICKET=AHNpZ25lZA==\n.\n")
+    parsed = protocol.parse_account(protocol.encode_account(signed))
+    assert parsed is not None
+    assert parsed.ticket == b"\0signed"
     system = Account(b"kim", b"/home/kim", 100, username="kim")
     assert protocol.encode_account(system) == b"USERNAME=kim\nGID=100\nHOME=/home/kim\nADDRESS=kim\n.\n"
 
