@@ -1,9 +1,10 @@
 """One connection in its own process: from the fork until it has become the first program of the chain."""
 
+import os
 import socket
 from dataclasses import dataclass
 
-from couriertcpd import addresses, dns, log, refusal, spawn
+from couriertcpd import addresses, dns, log, refusal, spawn, stage, stageserver
 from couriertcpd.options import Options
 
 TYPE_CHECKING = False
@@ -11,7 +12,13 @@ if TYPE_CHECKING:
     from couriertcpd.slots import Slot
 
 # What is known about a connection; a value inherited from whoever started the listener would be about another one.
-_OURS = frozenset(b"TCPREMOTEIP TCPREMOTEPORT TCPREMOTEHOST TCPREMOTEINFO TCPLOCALIP TCPLOCALPORT TCPLOCALHOST".split())
+# And what is for fork servers only.
+_OURS = frozenset(
+    (
+        *b"TCPREMOTEIP TCPREMOTEPORT TCPREMOTEHOST TCPREMOTEINFO TCPLOCALIP TCPLOCALPORT TCPLOCALHOST".split(),
+        *(name.encode() for name in stageserver.SETTINGS),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +47,50 @@ def variables(
     return environment
 
 
-def run(options: Options, client: socket.socket, slot: "Slot", ends: Ends, environment: dict[bytes, bytes]) -> None:
-    """Place the descriptors, ask the DNS, and become the program; returns if the client is dropped or exec fails."""
+def run(
+    options: Options,
+    client: socket.socket,
+    slot: "Slot",
+    ends: Ends,
+    environment: dict[bytes, bytes],
+    waiting: socket.socket | None = None,
+) -> None:
+    """Place the descriptors, ask the DNS, and become the program, or hand the connection to those that wait for it.
+
+    `waiting` is the socket to them.  Returns when that is done, and if the client is dropped or exec fails.
+    """
     spawn.place(0, client.fileno())
     spawn.place(1, client.fileno())
     if options.stderr == "socket":
         spawn.place(2, client.fileno())
     spawn.place(spawn.SLOT, slot.write_end)
+    if waiting is not None:
+        os.dup2(waiting.detach(), spawn.SLOT + 1, inheritable=False)
     # Until the exec the listener's other connections are open here too, and must not outlive it for a slow name server.
     client.detach()
-    spawn.close_above(spawn.SLOT)
+    spawn.close_above(spawn.SLOT if waiting is None else spawn.SLOT + 1)
     _ask_dns(options, ends, environment)
-    if any(environment.get(name.encode("utf-8", "surrogateescape")) for name in options.drop):
+    if blocked(options, environment):
         log.warn(f"dropped blocked connection from {addresses.written(ends.remote)}")
         refusal.dismiss(socket.socket(fileno=0), denial(options))
         return
+    if waiting is not None:
+        try:
+            stage.hand_over(socket.socket(fileno=spawn.SLOT + 1), options.program, environment)
+            return
+        except OSError as error:
+            log.warn(f"{options.program[0]}: hand-over: {error}; the program is started")
     spawn.execute(options.program, environment)
+
+
+def needs_time(options: Options) -> bool:
+    """Whether somebody has to be asked about each client, so that it needs a process of its own from the beginning."""
+    return not options.nodnslookup or bool(options.dns_lists)
+
+
+def blocked(options: Options, environment: dict[bytes, bytes]) -> bool:
+    """Whether a variable of -drop says that the client is to be turned away."""
+    return any(environment.get(name.encode("utf-8", "surrogateescape")) for name in options.drop)
 
 
 def denial(options: Options) -> bytes:

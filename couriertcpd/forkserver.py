@@ -45,7 +45,7 @@ def serve(module_name: str, argv: list[str]) -> int:
     """Be the fork server of this module; returns an exit status when connections can come no more."""
     module_name = environ.text(stageserver.MODULE) or module_name
     stage.addressee = environ.octets(stageserver.ADDRESSEE)
-    spares = _spares()
+    spares, reuse = _spares(), environ.enabled(stageserver.REUSE)
     for name in stageserver.SETTINGS:
         environ.drop(name)
     if spares is None or not _is_socket(RECEIVER):
@@ -55,7 +55,7 @@ def serve(module_name: str, argv: list[str]) -> int:
         signal.signal(number, signal.SIG_DFL)
     _arrange_descriptors()
     try:
-        server = Server(module_name, argv, spares)
+        server = Server(module_name, argv, spares, reuse)
     except (Exception, SystemExit) as error:
         _report(f"{error} ({log.whereabouts(error)})".encode("utf-8", "replace"))
         return stage.TEMPORARY
@@ -67,7 +67,7 @@ def _spares() -> Spares | None:
         least, most = map(int, environ.text(stageserver.SPARES).split())
     except ValueError:
         return None
-    return Spares(least, most, environ.enabled(stageserver.REUSE))
+    return Spares(least, most)
 
 
 def _is_socket(descriptor: int) -> bool:
@@ -98,7 +98,7 @@ def _report(octets: bytes) -> None:
 class Server:
     """The fork server at work."""
 
-    def __init__(self, module_name: str, argv: list[str], spares: Spares) -> None:
+    def __init__(self, module_name: str, argv: list[str], spares: Spares, reuse: bool) -> None:
         self._wakeup = Wakeup((signal.SIGCHLD,))
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {}
@@ -109,7 +109,7 @@ class Server:
         os.close(read_end)
         os.set_blocking(RETIRE, False)
         self._module = _loaded(module_name)
-        self._reuse = spares.reuse and getattr(self._module, "REUSABLE", False)
+        self._reuse = reuse and getattr(self._module, "REUSABLE", False)
         self._pool = Pool(spares.least, spares.most)
         self._environment = environ.everything()
         self._next = self._next_server(argv, spares)
@@ -131,7 +131,7 @@ class Server:
         following = getattr(self._module, "next_stage", _nothing)(argv)
         if not following:
             return None
-        program, module = _found(following[0]), None
+        program, module = stage.found(following[0]), None
         if stage.module_of(program) is None:
             module = getattr(self._module, "LAUNCHER", None)
             if module is None:
@@ -142,9 +142,8 @@ class Server:
         sender.close()
         stage.next_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, NEXT)
         stage.next_program = following[0]
-        server = StageServer(
-            [program, *following[1:]], self._environment, receiver, Spares(spares.least, spares.most), module
-        )
+        environment = {**self._environment, stageserver.REUSE.encode(): b"%d" % self._reuse}
+        server = StageServer([program, *following[1:]], environment, receiver, spares, module)
         stage.audience = server.audience
         self._start_next(server)
         return server
@@ -347,14 +346,6 @@ class Server:
 def _loaded(name: str) -> ModuleType:
     __import__(name)
     return sys.modules[name]
-
-
-def _found(program: str) -> str:
-    """Where execvp() would find the program."""
-    if "/" in program:
-        return program
-    candidates = (os.path.join(folder, program) for folder in os.get_exec_path())
-    return next((path for path in candidates if os.access(path, os.X_OK)), program)
 
 
 def _nothing(*_: object) -> None:

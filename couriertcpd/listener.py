@@ -10,12 +10,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
-from couriertcpd import access, addresses, connection, environ, log, refusal, slotnote, spawn, status
+from couriertcpd import access, addresses, connection, environ, log, refusal, slotnote, spawn, stageserver, status
+from couriertcpd.configuration import Configuration
 from couriertcpd.connection import Ends
 from couriertcpd.options import Options
+from couriertcpd.prefork import Prefork
 from couriertcpd.proxy_protocol import BadHeader, Receiver
 from couriertcpd.slots import Slot, Table
 from couriertcpd.status import Status
@@ -58,7 +59,8 @@ class Listener:
         self._table = Table(options.limits)
         self._access = access.AccessFile(options.access)
         self._greeting = refusal.greeting(options.program)
-        self._inherited = environ.everything()
+        self._configuration = Configuration(options.config, environ.everything())
+        self._inherited = self._configuration.current
         self._sockets = {listener.fileno(): listener for listener in sockets}
         self._awaited: dict[int, Awaited] = {}
         self._handlers: dict[int, Callable[[], None]] = {self._wakeup.descriptor: self._signals}
@@ -66,6 +68,8 @@ class Listener:
         self._poll.register(self._wakeup.descriptor, select.POLLIN)
         if self._status is not None:
             self._status.attach(self._poll, self._handlers)
+        self._prefork = Prefork(options, own_group, self._poll, self._handlers, self._adopt, self._fall_back)
+        self._prefork.renew(self._inherited)
         self._accepting = False
         self._paused_until = 0.0
         self._logged: dict[str, float] = {}
@@ -77,6 +81,7 @@ class Listener:
         self._access.open()
         while not self._stopping:
             self._watch_sockets()
+            self._prefork.tend(time.monotonic())
             self._turn(self._timeout())
         self._stop()
         return 0
@@ -110,10 +115,13 @@ class Listener:
 
     def _timeout(self) -> float | None:
         """Seconds until something is due by itself."""
-        due = [awaited.deadline for awaited in self._awaited.values()]
+        now = time.monotonic()
+        due = [awaited.deadline - now for awaited in self._awaited.values()]
         if self._paused_until:
-            due.append(self._paused_until)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+            due.append(self._paused_until - now)
+        if (seconds := self._prefork.wait(now)) is not None:
+            due.append(seconds)
+        return max(0.0, min(due)) if due else None
 
     def _watch_sockets(self) -> None:
         """Poll the listening sockets while there is a slot for what they bring, and only then."""
@@ -135,19 +143,30 @@ class Listener:
         came = self._wakeup.came()
         if signal.SIGHUP in came:
             self._access.expire()
+            self._configure()
         if signal.SIGCHLD in came:
             self._reap()
         if came & {signal.SIGTERM, signal.SIGINT}:
             self._stopping = True
 
+    def _configure(self) -> None:
+        """Read the configuration again; it counts for a connection as soon as there are processes that have it."""
+        self._configuration.reread()
+        self._prefork.renew(self._configuration.current)
+
+    def _adopt(self, environment: dict[bytes, bytes]) -> None:
+        self._inherited = environment
+
     def _reap(self) -> None:
         while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            if self._prefork.reaped(pid, status):
+                continue
             slot = self._table.reaped(pid)
             if slot is not None:
                 self._release(slot)
@@ -162,9 +181,10 @@ class Listener:
             self._status.close()
         for listener in self._sockets.values():
             listener.close()
+        self._prefork.stop()
         self._terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        while self._table.taken and time.monotonic() < deadline:
+        while (self._table.taken or self._prefork.running) and time.monotonic() < deadline:
             self._turn(deadline - time.monotonic())
 
     def _terminate(self) -> None:
@@ -172,9 +192,9 @@ class Listener:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.killpg(0, signal.SIGTERM)
             return
-        for slot in self._table.taken:  # each is a group of its own
+        for group in {slot.group for slot in self._table.taken if slot.group}:
             try:
-                os.killpg(slot.group, signal.SIGTERM)
+                os.killpg(group, signal.SIGTERM)
             except OSError:
                 continue  # that one has gone
 
@@ -187,6 +207,8 @@ class Listener:
             self._release(slot)
 
     def _release(self, slot: Slot) -> None:
+        if self._handlers.pop(slot.read_end, None) is not None:
+            self._poll.unregister(slot.read_end)
         self._table.release(slot)
         self._paused_until = 0.0  # what was short may have come back with it
 
@@ -281,25 +303,53 @@ class Listener:
         self._release(slot)
 
     def _start(self, client: socket.socket, slot: Slot, ends: Ends, environment: dict[bytes, bytes]) -> None:
+        """Give the connection to a process that waits, or to a new one."""
+        if connection.needs_time(self._options) or connection.blocked(self._options, environment):
+            self._start_process(client, slot, ends, environment, self._prefork.sender)
+        elif self._prefork.offer(client, slot, environment):
+            self._table.assign(slot, ends.remote, 0, self._prefork.group)
+            self._watch_slot(slot)
+        else:
+            self._start_process(client, slot, ends, environment, None)
+
+    def _start_process(
+        self,
+        client: socket.socket,
+        slot: Slot,
+        ends: Ends,
+        environment: dict[bytes, bytes],
+        waiting: socket.socket | None,
+    ) -> None:
+        """Fork; the process becomes the program, or hands the connection to those that wait for it at that socket."""
+        group = self._prefork.group if waiting is not None else 0
+
         def child() -> None:
             if not self._own_group:
-                os.setpgid(0, 0)
-            connection.run(self._options, client, slot, ends, environment)
+                stageserver.join(0, group)
+            connection.run(self._options, client, slot, ends, environment, waiting)
 
         try:
             pid = spawn.fork(child)
             if not self._own_group:
-                with suppress(OSError):  # the child has done it, or gone
-                    os.setpgid(pid, pid)
+                stageserver.join(pid, group)
         except OSError as error:
             self._pause(f"fork: {error.strerror}")
             self._refuse(client, slot, b"")
             return
         client.close()
         slot.hand_over()
-        self._table.assign(slot, ends.remote, pid)
-        self._handlers[slot.read_end] = partial(self._hung_up, slot)
-        self._poll.register(slot.read_end, 0)  # hanging up is always told; what a program may write there never is
+        self._table.assign(slot, ends.remote, pid, group)
+        self._watch_slot(slot)
+
+    def _fall_back(self, client: socket.socket, slot: Slot, environment: dict[bytes, bytes]) -> None:
+        """A connection that was queued for the fork server gets a process of its own."""
+        assert slot.address is not None  # noqa: S101
+        self._start_process(client, slot, Ends(slot.address, 0, slot.address, 0), environment, None)
+
+    def _watch_slot(self, slot: Slot) -> None:
+        if slot.read_end not in self._handlers:
+            self._handlers[slot.read_end] = partial(self._hung_up, slot)
+            self._poll.register(slot.read_end, 0)  # hanging up is told always, what a program may write there never
 
     # The PROXY protocol
 

@@ -6,14 +6,17 @@ from couriertcpd import addresses, ports, switches
 from couriertcpd.dns import DnsList
 from couriertcpd.environ import atoi
 from couriertcpd.ports import Endpoint
+from couriertcpd.stageserver import Spares
 from couriertcpd.switches import Misuse
 
 PROXY_SECONDS = 15
 MAX_PROXY_SECONDS = 3600
+MAX_SPARES = 1000
 
 KNOWN = frozenset(
-    "access accesslocal address allow block denymsg drop group haproxy listen maxperc maxperip maxprocs nodnslookup"
-    " noidentlookup pid proxy restart status stderr stderrlogger stderrloggername stop user warn".split()
+    "access accesslocal address allow block config denymsg drop group haproxy listen maxperc maxperip maxprocs maxspare"
+    " nodnslookup noidentlookup pid prefork proxy restart status stderr stderrlogger stderrloggername stop user"
+    " warn".split()
 )
 
 
@@ -49,12 +52,14 @@ class Options:
     limits: Limits = Limits()
     access: str | None = None
     accesslocal: bool = False
+    config: tuple[str, ...] = ()
     denymsg: bytes = b""
     dns_lists: tuple[DnsList, ...] = ()
     drop: tuple[str, ...] = ()
     haproxy: tuple[ProxyRule, ...] = ()
     nodnslookup: bool = False
     pid: str | None = None
+    spares: Spares | None = None
     status: str | None = None
     stop: bool = False
     restart: bool = False
@@ -84,12 +89,14 @@ def parse(argv: list[str]) -> Options:
         limits=_limits(last),
         access=last.get("access") or None,
         accesslocal="accesslocal" in last,
+        config=tuple(value for name, value in given if name == "config" and value),
         denymsg=last.get("denymsg", "").encode("utf-8", "surrogateescape"),
         dns_lists=tuple(_dns_list(name, value) for name, value in given if name in ("block", "allow")),
         drop=_names(last["drop"] or "BLOCK") if "drop" in last else (),
         haproxy=_proxy_rules(last["haproxy"]) if "haproxy" in last else (),
         nodnslookup="nodnslookup" in last,
         pid=last.get("pid") or None,
+        spares=_spares(last),
         status=last.get("status") or None,
         user=last.get("user") or None,
         group=last.get("group") or None,
@@ -110,6 +117,16 @@ def _limits(last: dict[str, str]) -> Limits:
         maxperip=_positive(last, "maxperip", 4, "Invalid -maxperip option."),
         warn=warn,
     )
+
+
+def _spares(last: dict[str, str]) -> Spares | None:
+    """-prefork and -maxspare; None for the exec form."""
+    text = last.get("prefork", "0")
+    if not (text.isascii() and text.isdigit()):
+        raise Misuse("Invalid -prefork option.")
+    least = min(int(text[:10]), MAX_SPARES)
+    most = _positive(last, "maxspare", 4 * least or 1, "Invalid -maxspare option.")
+    return Spares(least, min(max(least, most), MAX_SPARES)) if least else None
 
 
 def _positive(last: dict[str, str], name: str, default: int, complaint: str) -> int:

@@ -16,8 +16,8 @@ from couriertcpd.options import Limits
 class Slot:
     """One connection's place: taken when it is accepted, free when its processes have gone.
 
-    `address` (16 octets) is None until it is known and the connection admitted.  `pid` is its first process, 0 before
-    and after; `group` keeps that number, as processes that this one started may outlive it.  `since` is the time when
+    `address` (16 octets) is None until it is known and the connection admitted.  `pid` is its first process: 0 before
+    and after, and when it is none of our children.  `group` is the group of its processes.  `since` is the time when
     the connection was accepted, `limit` how many its address may have, `told` what its stages say of it.
     """
 
@@ -80,12 +80,18 @@ class Table:
         """How many connections there are from the block of this address: all but its last octet."""
         return self._per_block[address[:-1]]
 
-    def assign(self, slot: Slot, address: bytes, pid: int) -> None:
-        """Count the slot for its address too, and remember its first process."""
-        slot.address, slot.pid, slot.group = address, pid, pid
-        self._per_address[address] += 1
-        self._per_block[address[:-1]] += 1
-        self._by_pid[pid] = slot
+    def assign(self, slot: Slot, address: bytes, pid: int, group: int = 0) -> None:
+        """Count the slot for its address too, and remember its first process and that one's group.
+
+        A connection that was handed to a process which waited for it has no first process here: pid is 0.
+        """
+        if slot.address is None:
+            slot.address = address
+            self._per_address[address] += 1
+            self._per_block[address[:-1]] += 1
+        slot.pid, slot.group = pid, group or pid
+        if pid:
+            self._by_pid[pid] = slot
 
     def reaped(self, pid: int) -> Slot | None:
         """Note that a process has been waited for; returns the slot if that frees it."""

@@ -67,6 +67,14 @@ def module_of(path: str) -> str | None:
     return lines[1].removeprefix(MARKER).decode("ascii", "replace").strip()
 
 
+def found(program: str) -> str:
+    """Where execvp() finds the program."""
+    if "/" in program:
+        return program
+    candidates = (os.path.join(folder, program) for folder in os.get_exec_path())
+    return next((path for path in candidates if os.access(path, os.X_OK)), program)
+
+
 def preforked_next(program: str) -> bool:
     """Whether become([program, ...]) will hand the connection to a process that waits, and not exec."""
     return next_socket is not None and program == next_program

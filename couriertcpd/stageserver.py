@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 
 from couriertcpd import handover, log, spawn, stage
 from couriertcpd.pool import Throttle
@@ -21,7 +22,7 @@ RECEIVER, REPORT = 5, 6
 # Settings of a fork server, in its environment when it starts; nothing that it runs sees them.
 MODULE = "COURIER_MODULE"  # be the fork server of this module, not of the program's own
 SPARES = "COURIER_SPARES"  # how many processes wait, at least and at most
-REUSE = "COURIER_REUSE"  # 1: where the module allows it, a process serves one connection after another
+REUSE = "COURIER_REUSE"  # the administrator's: 1 where a module allows it, a process serves many connections
 ADDRESSEE = "COURIER_AUDIENCE"  # whom tickets for this stage are made out to
 SETTINGS = (stage.FORKSERVER, MODULE, SPARES, REUSE, ADDRESSEE)
 
@@ -30,13 +31,12 @@ MAX_REPORT = 512  # octets
 HEALTHY_SECONDS = 10.0  # one that was up for so long did not die of its own start
 
 
+@dataclass(frozen=True, slots=True)
 class Spares:
-    """How many processes of each stage wait, and whether they may be reused."""
+    """How many processes of a stage wait: always so many at least, in a burst so many at most."""
 
-    __slots__ = ("least", "most", "reuse")
-
-    def __init__(self, least: int, most: int, reuse: bool = False) -> None:
-        self.least, self.most, self.reuse = least, most, reuse
+    least: int
+    most: int
 
 
 class StageServer:
@@ -84,13 +84,13 @@ class StageServer:
             os.close(write_end)
         self.descriptor = read_end
         if own_group:
-            _join(self.pid, self.group)
+            join(self.pid, self.group)
             self.group = os.getpgid(self.pid)
         return True
 
     def _become(self, report: int, own_group: bool) -> None:
         if own_group:
-            _join(0, self.group)
+            join(0, self.group)
         null = fcntl.fcntl(os.open(os.devnull, os.O_RDWR), fcntl.F_DUPFD, REPORT + 1)
         receiver, report = (fcntl.fcntl(one, fcntl.F_DUPFD, REPORT + 1) for one in (self._receiver.fileno(), report))
         for wanted, descriptor in ((0, null), (1, null), (RECEIVER, receiver), (REPORT, report)):
@@ -163,7 +163,6 @@ def _settings(spares: Spares, audience: bytes, module: str | None) -> dict[bytes
     settings = {
         stage.FORKSERVER: b"%d" % RECEIVER,
         SPARES: b"%d %d" % (spares.least, spares.most),
-        REUSE: b"%d" % spares.reuse,
         ADDRESSEE: audience,
     }
     if module is not None:
@@ -171,7 +170,7 @@ def _settings(spares: Spares, audience: bytes, module: str | None) -> dict[bytes
     return {name.encode(): value for name, value in settings.items()}
 
 
-def _join(pid: int, group: int) -> None:
+def join(pid: int, group: int) -> None:
     """Put a process (0: ourselves) into the group, or into a new one when that is gone."""
     for candidate in (group, pid):
         try:
