@@ -51,7 +51,7 @@ def new_audience() -> bytes:
     return binascii.hexlify(os.urandom(_AUDIENCE_OCTETS))
 
 
-def sign(key: bytes, account: Account, audience: bytes, now: float) -> bytes:
+def sign(key: bytes | bytearray, account: Account, audience: bytes, now: float) -> bytes:
     """A ticket for the account.  Raises ValueError when it would be too long to be taken."""
     nonce = binascii.hexlify(os.urandom(_NONCE_OCTETS))
     heading = b"\n".join((_VERSION, now.hex().encode("ascii"), nonce, audience))
@@ -61,7 +61,7 @@ def sign(key: bytes, account: Account, audience: bytes, now: float) -> bytes:
     return _mac(key, payload) + payload
 
 
-def verify(key: bytes, ticket: bytes, audience: bytes, now: float, used: UsedTickets) -> Account:
+def verify(key: bytes | bytearray, ticket: bytes, audience: bytes, now: float, used: UsedTickets) -> Account:
     """The account of a ticket that nobody has used yet; from now on it is used.  Raises BadTicket."""
     if not ticket:
         raise BadTicket("no ticket")
@@ -85,7 +85,7 @@ def verify(key: bytes, ticket: bytes, audience: bytes, now: float, used: UsedTic
     return account
 
 
-def _mac(key: bytes, payload: bytes) -> bytes:
+def _mac(key: bytes | bytearray, payload: bytes) -> bytes:
     import hmac
 
     if len(key) != KEY_OCTETS:
@@ -113,6 +113,8 @@ _ENTRY = struct.Struct("=16sd")  # nonce, time from which it means nothing
 class UsedTickets:
     """The nonces of tickets that were taken, shared by all processes that were forked after this was made.
 
+    The file lock_path must be one that only they can open: whoever takes a ticket locks it.
+
     A nonce stands in one of PROBES places from the one it points at, until its ticket has expired anyhow.  Where all of
     them are taken the ticket is refused: the table holds several thousand logins a second for as long as tickets live.
     Nonces are random and signed, so nobody can choose the places.
@@ -122,17 +124,15 @@ class UsedTickets:
     PROBES = 32
     LOCK_SECONDS = 5.0
 
-    def __init__(self) -> None:
+    def __init__(self, lock_path: str) -> None:
         self.since = clock()
-        octets = (self.PLACES + self.PROBES) * _ENTRY.size
-        self.descriptor = os.memfd_create("used-tickets")
-        os.ftruncate(self.descriptor, octets)
-        self._table = mmap.mmap(self.descriptor, octets)
+        self._lock_path = lock_path
+        self._table = mmap.mmap(-1, (self.PLACES + self.PROBES) * _ENTRY.size)
 
     def take(self, nonce: bytes, now: float) -> None:
         """Note a nonce as used.  Raises BadTicket when it was used before, or cannot be noted."""
         start = int.from_bytes(nonce[:4], "big") % self.PLACES * _ENTRY.size
-        self._lock()
+        lock = self._lock()
         try:
             free = -1
             for offset in range(start, start + self.PROBES * _ENTRY.size, _ENTRY.size):
@@ -145,21 +145,25 @@ class UsedTickets:
                 raise BadTicket("more tickets at a time than can be remembered")
             _ENTRY.pack_into(self._table, free, nonce, now + LIFE_SECONDS + FUTURE_SECONDS)
         finally:
-            fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
+            os.close(lock)
 
     def close(self) -> None:
         """Let go of the table, in a process that takes no more tickets."""
         self._table.close()
-        os.close(self.descriptor)
 
-    def _lock(self) -> None:
-        """A lock that dies with its holder, which holds it for microseconds."""
+    def _lock(self) -> int:
+        """The lock, as a descriptor to be closed; it dies with its holder, which has it for microseconds."""
         deadline = clock() + self.LOCK_SECONDS
+        try:
+            descriptor = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            raise BadTicket("the list of used tickets cannot be locked") from None
         while True:
             try:
-                fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except (BlockingIOError, PermissionError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
                 if clock() > deadline:
+                    os.close(descriptor)
                     raise BadTicket("the list of used tickets stays locked") from None
                 time.sleep(0.0002)

@@ -48,14 +48,19 @@ def make(folder: str) -> None:
     read(folder)  # the folder may be one that no key is safe in
 
 
-def read(folder: str) -> bytes:
-    """The key.  Raises Untrusted, OSError (FileNotFoundError when there is none)."""
+def read(folder: str) -> bytearray:
+    """The key, which a process that is to become somebody overwrites first.
+
+    Raises Untrusted, OSError (FileNotFoundError when there is none).
+    """
     path = os.path.join(folder, NAME)
     _check_folder(folder)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _check_file(os.fstat(descriptor))
-        return os.read(descriptor, KEY_OCTETS)
+        key = bytearray(KEY_OCTETS)
+        os.readv(descriptor, [key])
+        return key
     finally:
         os.close(descriptor)
 

@@ -111,7 +111,16 @@ def test_temporary_failure(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, capf
 
 
 @pytest.mark.parametrize(
-    "reply", [b"UID=5\n", b"what\n.\n", b"OK\n", b"UID=x\nGID=5\n.\n", b"GID=5\nTICKET=!\n.\n", b"x" * 70000, b"HOME=/h\n" * 9000 + b".\n"]
+    "reply",
+    [
+        b"UID=5\n",
+        b"what\n.\n",
+        b"OK\n",
+        b"UID=x\nGID=5\n.\n",
+        b"GID=5\nTICKET=!\n.\n",
+        b"x" * 70000,
+        b"HOME=/h\n" * 9000 + b".\n",
+    ],
 )
 def test_nonsense_is_a_temporary_failure(daemon: Daemon, reply: bytes) -> None:
     daemon.replies = [reply]

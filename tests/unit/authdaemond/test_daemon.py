@@ -439,7 +439,9 @@ def test_tickets_come_to_those_who_ask_with_a_password(start: Callable[[], Runni
     assert record + b".\n" == ACCEPTED
     signed = base64.b64decode(line.removesuffix(b"\n.\n"))
     assert separator
-    account = ticket.verify(key.read_bytes(), signed, b"00ff", ticket.clock(), used_since(0))
+    used = ticket.UsedTickets(str(key))
+    used.since = 0.0
+    account = ticket.verify(key.read_bytes(), signed, b"00ff", ticket.clock(), used)
     assert (account.address, account.uid, account.gid) == (b"kim@example.net", 1005, 1006)
     assert account.options == b"disableimap=0,group=a,disablepop3=1"
     assert (account.passwd, account.passwd2) == (b"", b"")
@@ -475,13 +477,6 @@ def test_a_key_that_others_could_read_is_replaced(start: Callable[[], Running], 
     assert f"WARN: {key}: others than its owner may read or write it; another key takes its place" in log
     assert key.stat().st_mode & 0o777 == 0o600
     assert key.read_bytes() != b"k" * 32
-
-
-def used_since(when: float) -> ticket.UsedTickets:
-    """A list of used tickets that is as old as this."""
-    used = ticket.UsedTickets()
-    used.since = when
-    return used
 
 
 def test_usual_modules_are_those_that_are_there() -> None:

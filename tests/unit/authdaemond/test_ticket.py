@@ -18,8 +18,9 @@ AUDIENCE = b"00112233445566778899aabbccddeeff"
 
 
 @pytest.fixture
-def used() -> Iterator[UsedTickets]:
-    table = UsedTickets()
+def used(tmp_path: Path) -> Iterator[UsedTickets]:
+    (tmp_path / "lock").touch(0o600)
+    table = UsedTickets(str(tmp_path / "lock"))
     table.since = 0.0
     yield table
     table.close()
@@ -165,7 +166,9 @@ def test_of_many_processes_one_gets_the_account(used: UsedTickets) -> None:
         assert sorted(won.read()) == list(range(50))
 
 
-def test_a_lock_that_is_never_let_go_is_no_way_in(used: UsedTickets, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_let_go_is_no_way_in(
+    used: UsedTickets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(UsedTickets, "LOCK_SECONDS", 0.01)
     ready_read, ready_write = os.pipe()
     end_read, end_write = os.pipe()
@@ -183,6 +186,9 @@ def test_a_lock_that_is_never_let_go_is_no_way_in(used: UsedTickets, monkeypatch
     for descriptor in (end_read, end_write, ready_read, ready_write):
         os.close(descriptor)
     os.waitpid(child, 0)
+    (tmp_path / "lock").unlink()
+    assert refusal(ticket.sign(KEY, kim(), AUDIENCE, 1000.0), used) == "the list of used tickets cannot be locked"
+    (tmp_path / "lock").touch()
     ticket.verify(KEY, ticket.sign(KEY, kim(), AUDIENCE, 1000.0), AUDIENCE, 1000.0, used)
 
 
