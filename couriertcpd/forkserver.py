@@ -9,10 +9,12 @@ A stage's module takes part by what it has, all of which may be missing:
     PRELOAD                tuple of the names of further modules to import
     REUSABLE               true: a process may serve one connection after another, when the administrator wants it
     next_stage(argv)       the argv that the stage will give to stage.become(); None when it is the last
-    LAUNCHER               name of the module whose processes take connections for a next stage that is not ours
-    prepare()              called once, before the first fork: what all children share
+    LAUNCHER               name of the module whose processes take connections for a next stage that is not ours; its
+                           argv is that of the stage before it
+    prepare(argv)          called once, before the first fork: what all children share
     before_fork()          called before each fork
-    arrive(arrival)        called in the child before main(), with what was handed over
+    arrive(arrival)        called in the child before main(), with what was handed over, while the environment still is
+                           the fork server's; what it leaves in the arrival is what main() gets
 """
 
 from __future__ import annotations
@@ -115,7 +117,7 @@ class Server:
         self._next = self._next_server(argv, spares)
         for name in getattr(self._module, "PRELOAD", ()):
             __import__(name)
-        getattr(self._module, "prepare", _nothing)()
+        getattr(self._module, "prepare", _nothing)(argv)
         self._before_fork = getattr(self._module, "before_fork", _nothing)
         self._waiting: dict[int, int] = {}  # pid by the descriptor of its pipe
         self._busy: set[int] = set()  # descriptors of those that have a connection and will come back
@@ -131,19 +133,19 @@ class Server:
         following = getattr(self._module, "next_stage", _nothing)(argv)
         if not following:
             return None
-        program, module = stage.found(following[0]), None
-        if stage.module_of(program) is None:
+        command, module = [stage.found(following[0]), *following[1:]], None
+        if stage.module_of(command[0]) is None:
             module = getattr(self._module, "LAUNCHER", None)
             if module is None:
                 return None
-            program = argv[0]
+            command = [argv[0], *following]
         sender, receiver = stageserver.pair()
         os.dup2(sender.fileno(), NEXT, inheritable=False)
         sender.close()
         stage.next_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, NEXT)
         stage.next_program = following[0]
         environment = {**self._environment, stageserver.REUSE.encode(): b"%d" % self._reuse}
-        server = StageServer([program, *following[1:]], environment, receiver, spares, module)
+        server = StageServer(command, environment, receiver, spares, module)
         stage.audience = server.audience
         self._start_next(server)
         return server

@@ -1,10 +1,19 @@
-"""Becoming a mail account, for good.
+"""Becoming a mail account, for good, or nobody in particular, with nothing left that could be abused.
 
-The order matters: supplementary groups, then the group, then the user.  Afterwards the change is checked by trying to
-go back, because a process that believes it is unprivileged and is not is worse than one that stops.
+The order matters: supplementary groups, then the group, then the user.  Afterwards the change is checked, because a
+process that believes it is unprivileged and is not is worse than one that stops.
 """
 
 import os
+
+# prctl(2), capabilities(7)
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 class NotPermitted(Exception):
@@ -33,6 +42,53 @@ def become(uid: int, gid: int, username: str | None = None) -> None:
     except OSError as error:
         raise NotPermitted(f"cannot become uid {uid} gid {gid}: {error.strerror}") from error
     _check_irrevocable(uid, gid)
+
+
+def renounce(uid: int, gid: int, groups: list[int]) -> None:
+    """Become uid and gid with these supplementary groups, without any capability, and never gain a privilege again.
+
+    The process cannot be looked into by others of the same user, and no program that it may run can give it more than
+    it has.  Started without root, it stays who it is and only the latter holds.  Raises NotPermitted.
+    """
+    import ctypes
+
+    kernel = ctypes.CDLL(None, use_errno=True)
+    as_root = os.geteuid() == 0
+    if as_root:
+        if uid == 0:
+            raise NotPermitted("uid 0: that would renounce nothing")
+        capability = 0
+        while kernel.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
+            kernel.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+            capability += 1
+        try:
+            os.setgroups(groups)
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+        except OSError as error:
+            raise NotPermitted(f"cannot become uid {uid} gid {gid}: {error.strerror}") from error
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+        kernel.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        kernel.capset(header, (ctypes.c_uint32 * 6)())
+        kernel.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _check_renounced(as_root)
+    if as_root:
+        _check_irrevocable(uid, gid)
+
+
+def _check_renounced(as_root: bool) -> None:
+    """Read what the kernel says.  The bounding set is empty unless root itself had no right to empty it."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            status = dict(line.split(b":\t", 1) for line in file.read().splitlines() if b":\t" in line)
+    except OSError as error:
+        raise NotPermitted(f"/proc is needed to see that privileges are gone: {error.strerror}") from error
+    if status.get(b"NoNewPrivs") != b"1":
+        raise NotPermitted("no_new_privs did not take effect")
+    for name in (b"CapInh", b"CapPrm", b"CapEff", b"CapAmb") if as_root else ():
+        if int(status.get(name, b"1"), 16):
+            raise NotPermitted(f"{name.decode()} did not become empty")
 
 
 def _check_irrevocable(uid: int, gid: int) -> None:

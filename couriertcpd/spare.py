@@ -39,6 +39,7 @@ def live(module: ModuleType, receiver: socket.socket, mine: int, known: dict[byt
     try:
         os.dup2(mine, MINE, inheritable=False)
         os.closerange(LOG + 1, _HIGHEST)
+        stage.own_log = LOG
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         gc.enable()
@@ -55,10 +56,10 @@ def _serve_one(module: ModuleType, receiver: socket.socket, known: dict[bytes, b
         return stage.DONE
     _tell(TAKEN)
     _place(arrival)
-    # Everything that was for waiting, and where the connection's descriptors were received.
-    os.closerange(RECEIVER if stage.next_socket is not None else NEXT, max(arrival.descriptors) + 1)
-    _set_environment(known, arrival.environment)
-    return _run(module, arrival)
+    # Everything that was for waiting but our own log, and where the connection's descriptors were received.
+    os.closerange(RECEIVER if stage.next_socket is not None else NEXT, LOG)
+    os.closerange(LOG + 1, max(arrival.descriptors) + 1)
+    return _run(module, arrival, known)
 
 
 def _serve_many(module: ModuleType, receiver: socket.socket, known: dict[bytes, bytes]) -> int:
@@ -70,8 +71,7 @@ def _serve_many(module: ModuleType, receiver: socket.socket, known: dict[bytes, 
         _tell(TAKEN)
         _place(arrival)
         handover.close(arrival.descriptors)
-        _set_environment(known, arrival.environment)
-        _run(module, arrival)
+        _run(module, arrival, known)
         del arrival
         _forget_connection(queue.fileno() + 1, known)
         _tell(FREE)
@@ -123,13 +123,14 @@ def _set_environment(known: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> N
         time.tzset()
 
 
-def _run(module: ModuleType, arrival: handover.Arrival) -> int:
+def _run(module: ModuleType, arrival: handover.Arrival, known: dict[bytes, bytes]) -> int:
     """The stage's exit status; nothing that it raises goes further."""
     status: int | None = None
     try:
         arrive = getattr(module, "arrive", None)
         if arrive is not None:
             arrive(arrival)
+        _set_environment(known, arrival.environment)
         status = module.main(arrival.argv)
     except stage.HandedOn:
         status = stage.DONE

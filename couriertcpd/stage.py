@@ -36,6 +36,7 @@ next_socket: socket.socket | None = None  # where the next stage's processes wai
 next_program = ""  # the argv[0] that they were started for
 audience = b""  # whom a ticket must be made out to that the next stage is to accept
 addressee = b""  # whom a ticket must be made out to that this stage may accept
+own_log = 2  # our own log, which whoever hands a connection over cannot lead elsewhere
 
 
 class HandedOn(BaseException):
@@ -88,6 +89,11 @@ def become(argv: Sequence[str], ticket: bytes = b"") -> None:
     if next_socket is not None and preforked_next(argv[0]):
         hand_over(next_socket, argv, environ.everything(), ticket)
         raise HandedOn
+    execute(argv)
+
+
+def execute(argv: Sequence[str]) -> None:
+    """Become the program argv[0] by exec, whether or not processes wait for it; returns only by raising OSError."""
     os.execvp(argv[0], list(argv))
 
 

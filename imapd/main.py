@@ -21,6 +21,18 @@ from imapd.wire import response
 from maildir import clock
 from maildir.account import Account
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from couriertcpd.handover import Arrival
+
+# For the fork server (couriertcpd.forkserver): all that a session may import at some time.
+PRELOAD = (
+    "authdaemond.ticket", "authdaemond.ticketkey", "encodings.ascii", "encodings.cp1251", "encodings.cp1252",
+    "encodings.iso8859_1", "encodings.iso8859_15", "encodings.iso8859_2", "encodings.koi8_r",
+    "encodings.latin_1", "encodings.utf_7", "encodings.utf_8", "hashlib", "hmac", "imapd.search", "maildir.charsets",
+    "maildir.encodedword", "pwd",
+)  # fmt: skip
+
 FAILED = 1  # exit status of the original after a fatal error
 
 
@@ -48,6 +60,20 @@ class Client:
     def starttls(self) -> str:
         """The suffix of log lines that tells that the connection has TLS."""
         return ", starttls=1" if self.tls else ""
+
+
+def prepare(argv: list[str]) -> None:
+    """Before the first fork of a fork server."""
+    from authdaemond import arrival
+
+    arrival.prepare(argv, response.untagged(b"BYE Temporary problem, please try again later"))
+
+
+def arrive(handed: Arrival) -> None:
+    """Become the account of the ticket that was handed over, or end."""
+    from authdaemond import arrival
+
+    arrival.take(handed)
 
 
 def main(argv: list[str]) -> int:
@@ -115,9 +141,7 @@ def _check_owner(client: Client) -> None:
     if (maildir.st_uid, maildir.st_gid) != (os.geteuid(), os.getegid()):
         owner, served = f"{maildir.st_uid}.{maildir.st_gid}", f"{os.geteuid()}.{os.getegid()}"
         log.err(f"{client.user}: maildir owned by {owner}, served as {served}")
-        raise Bye(
-            "[ALERT] Fatal error: Account's mailbox directory is not owned by the correct uid or gid: ", FAILED
-        )
+        raise Bye("[ALERT] Fatal error: Account's mailbox directory is not owned by the correct uid or gid: ", FAILED)
 
 
 def _greet(driver: Driver, client: Client) -> None:

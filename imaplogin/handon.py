@@ -1,24 +1,23 @@
-"""After a successful login: become the account, for good, and then the next stage."""
+"""After a successful login: on to the next stage, as the account.
+
+A login stage that is root becomes the account itself, and then the program.  One that is not hands over the connection
+with what authdaemond has signed, and a process of the next stage becomes the account (authdaemond.arrival).
+"""
 
 from __future__ import annotations
 
 import os
 
-from couriertcpd import environ, log, privileges, stage
+from authdaemond import arrival
+from couriertcpd import environ, log, stage
 from imaplogin import preauth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from authdaemond.account import Account
-    from imaplogin.preauth import Peer
 
-
-class Refused(Exception):
-    """The account record does not allow a login; the client is told as for a wrong password."""
-
-
-class TemporaryFailure(Exception):
-    """The account cannot be served now; identity may already be given up, so the process has to end."""
+# What those import when they are asked to do something who take connections with a ticket.
+PRELOAD_ARRIVAL = ("authdaemond.ticket", "authdaemond.ticketkey", "hashlib", "hmac", "pwd")
 
 
 def next_stages(operands: list[str]) -> list[str] | None:
@@ -33,67 +32,33 @@ def next_stages(operands: list[str]) -> list[str] | None:
     return stages if len(stages) >= 2 else None
 
 
-def hand_on(account: Account, stages: list[str], peer: Peer) -> None:
-    """Become the account and the next stage; returns only by raising Refused or TemporaryFailure."""
-    name = log.printable(account.address)
-    _check(account, name)
-    uid, username = _identity(account, name)
-    make_home(account.home, uid, account.gid)
-    try:
-        privileges.become(uid, account.gid, username)
-    except privileges.NotPermitted as error:
-        raise TemporaryFailure(f"{name}: {error}") from None
-    try:
-        os.chdir(account.home)
-    except OSError as error:
-        log.warn(f"{name}: chdir({log.printable(account.home)}) failed!!")
-        raise TemporaryFailure(f"{log.printable(account.home)}: {error.strerror}") from None
-    maildir = account.maildir or os.fsencode(stages[-1])
-    environ.put("MAILDIR", maildir)
-    environ.put("AUTHENTICATED", account.address)
-    environ.put("OPTIONS", account.options)
+def hand_on(account: Account, stages: list[str]) -> None:
+    """Become the account and the next stage; returns only by raising.
+
+    Raises what stage.become() raises, arrival.Refused or arrival.TemporaryFailure.
+    """
+    arrival.check(account)
+    if stage.audience:
+        _hand_over(account, stages)
+        return
+    arrival.become(account)
+    told = arrival.variables(account, os.fsencode(stages[-1]))
+    for name, value in told.items():
+        environ.put(name.decode(), value)
     preauth.lift_limits()
     try:
-        stage.become([*stages[:-1], os.fsdecode(maildir)])
+        stage.execute([*stages[:-1], os.fsdecode(told[b"MAILDIR"])])
     except OSError as error:
         log.err(f"exec({stages[0]}) failed!!")
-        raise TemporaryFailure(f"{stages[0]}: {error.strerror}") from None
+        raise arrival.TemporaryFailure(f"{stages[0]}: {error.strerror}") from None
 
 
-def _check(account: Account, name: str) -> None:
-    if not account.address:
-        log.warn("No address!!")
-        raise Refused
-    if account.uid is None and not account.username:
-        log.warn(f"{name}: No UID/GID!!")
-        raise Refused
-    if not account.home:
-        raise TemporaryFailure(f"{name}: no home directory")
-
-
-def _identity(account: Account, name: str) -> tuple[int, str | None]:
-    if account.username is None:
-        assert account.uid is not None  # noqa: S101
-        return account.uid, None
-    import pwd
-
+def _hand_over(account: Account, stages: list[str]) -> None:
+    if not account.ticket:
+        raise arrival.TemporaryFailure("authdaemond has signed no ticket, and without one nobody becomes the account")
+    preauth.lift_limits()  # once it is sent the client must hear no word from here
     try:
-        return pwd.getpwnam(account.username).pw_uid, account.username
-    except KeyError:
-        raise TemporaryFailure(f"{name}: no system account {account.username}") from None
-
-
-def make_home(home: bytes, uid: int, gid: int) -> None:
-    """Copy AUTH_MKHOMEDIR_SKEL to a home directory that does not exist yet, owned by the account."""
-    skeleton = environ.octets("AUTH_MKHOMEDIR_SKEL")
-    if not skeleton or os.path.lexists(home) or not os.path.isdir(skeleton):
-        return
-    import shutil
-
-    try:
-        shutil.copytree(os.fsdecode(skeleton), os.fsdecode(home), symlinks=True)
-        for folder, _, files in os.walk(home):
-            for entry in (folder, *(os.path.join(folder, file) for file in files)):
-                os.chown(entry, uid, gid, follow_symlinks=False)
+        stage.become(stages, account.ticket)
     except OSError as error:
-        log.err(f"{log.printable(home)}: cannot copy {log.printable(skeleton)}: {error.strerror}")
+        log.err(f"hand-over to {stages[0]} failed!!")
+        raise arrival.TemporaryFailure(f"{stages[0]}: {error.strerror or error}") from None

@@ -8,14 +8,14 @@ from __future__ import annotations
 import binascii
 import os
 
-from authdaemond import client
+from authdaemond import arrival, client
 from authdaemond.sasl import registry
 from authdaemond.sasl.mechanism import Malformed as MalformedExchange
 from couriertcpd import environ, installed, log, slotnote, stage
 from couriertcpd.stage import DONE
 from imapd.wire import capability, fragment, identification, response
 from imapd.wire.lexer import Arguments, Malformed
-from imaplogin import handon, preauth
+from imaplogin import handon, preauth, unprivileged
 from imaplogin.channel import Channel, Disconnected
 
 TYPE_CHECKING = False
@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 
     from authdaemond.account import Account
     from authdaemond.sasl.mechanism import Credentials, Mechanism
+    from couriertcpd.handover import Arrival
 
 FAILED = 1
 MAX_VIOLATIONS = 10
 MAX_LINE_OCTETS = 16384
 MAX_LITERAL_OCTETS = 8192  # user names and passwords; as the original
 MAX_COMMAND_OCTETS = 65536
+
+# For the fork server (couriertcpd.forkserver).  A process that never becomes a user can serve one client after another.
+REUSABLE = True
+PRELOAD = ("authdaemond.ticketkey", "ctypes", "pwd")
+LAUNCHER = "imaplogin.launch"
 
 BANNER = "Courier-IMAP ready. See COPYING for distribution information."
 
@@ -129,9 +135,7 @@ class Login:
         log.info(f"ID, {self._peer.where}{identification.log_text(fields)}")
         system = os.uname()
         self._channel.write(
-            identification.render(
-                environ.number("IMAP_ID_FIELDS"), installed.VERSION, system.sysname, system.release
-            )
+            identification.render(environ.number("IMAP_ID_FIELDS"), installed.VERSION, system.sysname, system.release)
         )
         self._channel.write(response.tagged(tag, b"OK", "ID completed"))
 
@@ -215,11 +219,11 @@ class Login:
     def _hand_on(self, tag: bytes, who: str, account: Account) -> None:
         environ.put("IMAPLOGINTAG", tag)
         try:
-            handon.hand_on(account, self._stages, self._peer)
-        except handon.Refused:
+            handon.hand_on(account, self._stages)
+        except arrival.Refused:
             preauth.failed(self._peer, who)
             raise client.Rejected from None
-        except handon.TemporaryFailure as failure:
+        except arrival.TemporaryFailure as failure:
             preauth.failed(self._peer, who)
             log.err(f"authentication error: {failure}")
             raise Bye("Temporary problem, please try again later") from None
@@ -245,6 +249,21 @@ def capabilities() -> bytes:
     off = capability.switched_off(environ.enabled("IMAP_MOVE_EXPUNGE_TO_TRASH"))
     adjust = environ.text("IMAP_EXTENSIONS")
     return capability.text(base, adjust, tls=tls, mechanisms=mechanisms, tls_required=tls_required(), off=off).encode()
+
+
+def next_stage(argv: list[str]) -> list[str] | None:
+    """What this stage becomes when somebody has logged in."""
+    return handon.next_stages(argv[1:])
+
+
+def prepare(argv: list[str]) -> None:
+    """Before the first fork."""
+    unprivileged.prepare()
+
+
+def arrive(handed: Arrival) -> None:
+    """Give up root before the first octet from the network, or end."""
+    unprivileged.arrive()
 
 
 def main(argv: list[str]) -> int:

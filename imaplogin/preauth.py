@@ -6,7 +6,7 @@ import signal
 import time
 
 from authdaemond import client
-from couriertcpd import environ, log
+from couriertcpd import environ, log, stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def check(peer: Peer, who: str, service_name: bytes, authtype: bytes, data: byte
     who is `user=NAME` or `method=MECHANISM`.  Raises authdaemond.client.Rejected after the delay, or TemporaryFailure.
     """
     try:
-        return client.authenticate(service_name, authtype, data)
+        return client.authenticate(service_name, authtype, data, stage.audience)
     except client.Rejected:
         failed(peer, who)
         time.sleep(FAILURE_DELAY_SECONDS)

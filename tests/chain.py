@@ -1,7 +1,9 @@
 """The whole chain, from the installed tree: authdaemond and couriertcpd on loopback, and accounts that can log in.
 
 The fixture `chain` lasts for the run (of one xdist worker) and belongs to everybody: make accounts of your own, or take
-`account()` with a name that nobody else uses.  It runs as whoever runs the tests; when that is root, the accounts are
+`account()` with a name that nobody else uses.  Every test of it runs twice: in the exec form, where each stage executes
+the next, and in the prefork form, where processes of each stage wait.  A test of one form only says
+`@pytest.mark.parametrize("chain", ["prefork"], indirect=True)`.  It runs as whoever runs the tests; when that is root, the accounts are
 nobody's, because mail is never served as root.
 """
 
@@ -18,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 
 START_SECONDS = 30
@@ -26,6 +29,7 @@ CLIENT_SECONDS = 30
 PAUSE_SECONDS = 0.02
 
 PASSWORD = "open-sesame.1"
+FORMS = {"exec": 0, "prefork": 2}  # processes of each stage that wait at least
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -79,7 +83,8 @@ class Listener:
 class Chain:
     """The servers and their tree; `prefix` is a copy of the installed tree that may be changed."""
 
-    def __init__(self, place: Path, installed: Path) -> None:
+    def __init__(self, place: Path, installed: Path, form: str) -> None:
+        self.form = form
         self.place = place
         self.prefix = place / "prefix"
         self.log = place / "log"
@@ -108,24 +113,42 @@ class Chain:
             self._listeners[key] = self.listen(options, settings)
         return self._listeners[key]
 
-    def listen(self, options: tuple[str, ...] = (), settings: Mapping[str, str] | None = None) -> Listener:
-        """Start a couriertcpd of one's own."""
+    def listen(
+        self,
+        options: tuple[str, ...] = (),
+        settings: Mapping[str, str] | None = None,
+        stages: tuple[str | Path, ...] = (),
+    ) -> Listener:
+        """Start a couriertcpd of one's own; stages are what it starts, by default imaplogin, imapd and Maildir."""
         for _ in range(5):
             port = _free_port()
-            process = self._spawn(self._couriertcpd(port, options, settings or {}))
+            process = self._spawn(self._couriertcpd(port, options, settings or {}, stages))
             try:
                 self._wait(process, socket.AF_INET, ("127.0.0.1", port))
             except ChildProcessError:
                 continue  # somebody else took the port meanwhile
+            if self.form == "prefork" and not any(option.startswith("-prefork") for option in options):
+                self._wait_for_spares(process)
             return Listener(port, process)
         raise ChildProcessError(f"couriertcpd does not start:\n{self.log_text()}")
 
-    def _couriertcpd(self, port: int, options: tuple[str, ...], settings: Mapping[str, str]) -> list[object]:
+    def _wait_for_spares(self, process: "subprocess.Popen[bytes]") -> None:
+        """Until then connections may be served in the exec form."""
+        deadline = time.monotonic() + START_SECONDS
+        while not all(spares(process.pid)):
+            assert process.poll() is None, self.log_text()
+            assert time.monotonic() < deadline, f"nobody waits for connections:\n{self.log_text()}"
+            time.sleep(PAUSE_SECONDS)
+
+    def _couriertcpd(
+        self, port: int, options: tuple[str, ...], settings: Mapping[str, str], stages: tuple[str | Path, ...]
+    ) -> list[object]:
         """As imapd.rc does it, but in the foreground and with room for many tests at a time."""
         script = 'set -a; . "$0"; PATH=/usr/bin:/bin; exec env "$@"'
         assignments = [f"{name}={value}" for name, value in settings.items()]
-        limits = ["-address=127.0.0.1", "-maxprocs=250", "-maxperip=250", "-nodnslookup", *options]
-        stages = [self.prefix / "sbin/imaplogin", self.prefix / "bin/imapd", "Maildir"]
+        limits = ["-address=127.0.0.1", "-maxprocs=250", "-maxperip=250", "-nodnslookup"]
+        limits += [f"-prefork={FORMS[self.form]}", *options]
+        stages = stages or (self.prefix / "sbin/imaplogin", self.prefix / "bin/imapd", "Maildir")
         server = [self.prefix / "libexec/couriertcpd", *limits, port, *stages]
         return ["/bin/sh", "-c", script, self.prefix / "etc/imapd", *assignments, *server]
 
@@ -201,6 +224,31 @@ class Chain:
             time.sleep(PAUSE_SECONDS)
 
 
+def spares(listener: int) -> tuple[list[int], list[int]]:
+    """The pids of the processes that wait or serve in the prefork form: of the first stage, and of the next one.
+
+    A fork server and its processes have the audience of their tickets in common, and differ in it from their parents.
+    """
+    found: tuple[list[int], list[int]] = [], []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for first in psutil.Process(listener).children():
+            for process in first.children() if _audience(first.pid) else ():
+                if _audience(process.pid) == _audience(first.pid):
+                    found[0].append(process.pid)
+                else:
+                    found[1].extend(child.pid for child in process.children())
+    return found
+
+
+def _audience(pid: int) -> bytes:
+    """What COURIER_AUDIENCE was when the program of the process was started; empty where it was not set."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+    return dict(item.partition(b"=")[::2] for item in environment.split(b"\0")).get(b"COURIER_AUDIENCE", b"")
+
+
 def _relocate(installed: Path, prefix: Path) -> None:
     """Copy an installation to another place: its programs and installed.py name the directories."""
     shutil.copytree(installed, prefix, symlinks=True, ignore=shutil.ignore_patterns("site", "man"))
@@ -224,13 +272,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def chain(installed_tree) -> Iterator[Chain]:
-    """The running chain."""
+@pytest.fixture(scope="session", params=FORMS)
+def chain(request: pytest.FixtureRequest, installed_tree) -> Iterator[Chain]:
+    """The running chain, in each form."""
     # Not below pytest's own folder, which only its owner may enter.
     place = Path(tempfile.mkdtemp(prefix="courier-imap-chain."))
     place.chmod(0o755)
-    running = Chain(place, installed_tree.prefix)
+    running = Chain(place, installed_tree.prefix, request.param)
     try:
         running.start()
         yield running

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from authdaemond import arrival
 from couriertcpd import environ
 from imaplogin import handon
 
@@ -31,10 +32,10 @@ def test_a_home_is_made_from_the_skeleton_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
     environ.put("AUTH_MKHOMEDIR_SKEL", str(skeleton))
     try:
-        handon.make_home(bytes(home), home.parent.stat().st_uid, home.parent.stat().st_gid)
+        arrival.make_home(bytes(home), home.parent.stat().st_uid, home.parent.stat().st_gid)
         assert (home / "greeting").read_text() == "hello"
         (home / "greeting").unlink()
-        handon.make_home(bytes(home), home.stat().st_uid, home.stat().st_gid)
+        arrival.make_home(bytes(home), home.stat().st_uid, home.stat().st_gid)
         assert not (home / "greeting").exists()
     finally:
         environ.drop("AUTH_MKHOMEDIR_SKEL")

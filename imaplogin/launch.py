@@ -1,0 +1,44 @@
+"""Between imaplogin and a next program that is not ours: a process that becomes the account, and then that program.
+
+The login stage has given up root and cannot become anybody.  Where the next program is ours, processes of its fork
+server do; in front of any other, a wrapper of the administrator's, processes of this module.
+"""
+
+from __future__ import annotations
+
+import os
+
+from authdaemond import arrival
+from couriertcpd import environ, log, stage
+from imaplogin import handon
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from couriertcpd.handover import Arrival
+
+FAREWELL = b"* BYE Temporary problem, please try again later\r\n"
+PRELOAD = handon.PRELOAD_ARRIVAL
+
+
+def prepare(argv: list[str]) -> None:
+    """Before the first fork; argv is imaplogin's."""
+    arrival.prepare(handon.next_stages(argv[1:]) or argv[1:], FAREWELL)
+
+
+def arrive(handed: Arrival) -> None:
+    """Become the account of the ticket, or end."""
+    arrival.take(handed)
+
+
+def main(argv: list[str]) -> int:
+    """Become the program argv[0]; returns when that fails."""
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        peer = f"ip=[{environ.text('TCPREMOTEIP')}], port=[{environ.text('TCPREMOTEPORT')}]"
+        log.err(f"exec({argv[0]}) failed!!")
+        log.info(f"LOGIN FAILED, user={environ.text('AUTHENTICATED')}, {peer}")
+        log.err(f"authentication error: {argv[0]}: {error.strerror}")
+    os.write(1, FAREWELL)
+    stage.farewell(1)
+    return arrival.FAILED

@@ -1,0 +1,97 @@
+"""The login stage without root: who it is then, and when it has to stay root after all.
+
+In the prefork form the processes that talk to clients before authentication give up root for good, before the first
+octet from the network.  That takes an authdaemond that signs tickets: without its key nobody else could become the
+account, and a process stays root until the login has succeeded, as in the exec form.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from authdaemond import ticketkey
+from couriertcpd import installed, log, privileges, stage
+
+
+class _Known:
+    """What a fork server knows, and all its children share."""
+
+    __slots__ = ("audience", "folder", "said", "uid")
+
+    def __init__(self) -> None:
+        self.audience = stage.audience
+        self.folder = ticketkey.directory()
+        self.said = mmap.mmap(-1, 1)  # one octet: the log has been told that there is no key
+        self.uid = os.geteuid()
+
+
+_known: _Known | None = None
+
+
+def prepare() -> None:
+    """Be ready, in a fork server, for its children to call arrive()."""
+    global _known
+    _known = _Known()
+
+
+def arrive() -> None:
+    """Give up root, unless there is no key for tickets.  Ends the process when it should and cannot.
+
+    stage.audience is set where tickets are to be asked for.
+    """
+    known = _known
+    assert known is not None  # noqa: S101
+    if os.geteuid() != known.uid or not known.audience:
+        return  # a process that has served others before, from which there is no way back; or a chain that ends here
+    stage.audience = b""
+    try:
+        uid, gid, groups = _login_user()
+        obstacle = _obstacle(known.folder, uid, groups)
+        if obstacle:
+            _say_so(known, obstacle)
+            return
+        privileges.renounce(uid, gid, groups)
+        os.chdir("/")
+        stage.audience = known.audience
+    except (OSError, privileges.NotPermitted) as error:
+        log.alert(f"a login stage cannot give up its privileges: {error}; PREFORK=0 does without")
+        raise SystemExit(stage.TEMPORARY) from None
+
+
+def _login_user() -> tuple[int, int, list[int]]:
+    """The mail user, who may enter authdaemond's directory by its group; without root, whoever we are."""
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid(), []
+    import pwd
+
+    try:
+        user = pwd.getpwnam(installed.MAILUSER)
+    except KeyError:
+        raise privileges.NotPermitted(f"no user {installed.MAILUSER} on this host") from None
+    return user.pw_uid, user.pw_gid, os.getgrouplist(installed.MAILUSER, user.pw_gid)
+
+
+def _obstacle(folder: str, uid: int, groups: list[int]) -> str:
+    """Why the login user would be no use; empty when it can talk to an authdaemond that signs."""
+    if not ticketkey.trusted(folder):
+        return f"{os.path.join(folder, ticketkey.NAME)}: no key that authdaemond signs with"
+    if os.geteuid() != 0:
+        return ""
+    place = os.path.abspath(folder)
+    while True:
+        status = os.stat(place)
+        owner, group = status.st_uid == uid, status.st_gid in groups
+        if not status.st_mode & (0o100 if owner else 0o010 if group else 0o001):
+            return f"{place}: {installed.MAILUSER} may not enter it"
+        if place == os.path.dirname(place):
+            return ""
+        place = os.path.dirname(place)
+
+
+def _say_so(known: _Known, obstacle: str) -> None:
+    if known.said[0]:
+        return
+    known.said[0] = 1
+    who = "stays root until" if known.uid == 0 else "becomes the next program after"
+    log.warn(f"{obstacle}, so imaplogin {who} the login, as with PREFORK=0")
