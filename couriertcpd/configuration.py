@@ -4,35 +4,35 @@ from couriertcpd import log, sysconf
 
 
 class Configuration:
-    """The environment as we were started with it, and what the files make of it; of two files the later one wins."""
+    """The environment that we were started with, and what the files make of it; of two files the later one wins.
+
+    Whoever started us has read the files too.  Where the environment says something else than they did then, that was
+    said on purpose, and it holds.
+    """
 
     def __init__(self, files: tuple[str, ...], environment: dict[bytes, bytes]) -> None:
         self._files = files
-        self._environment = environment  # without what the files say
-        self.current = environment
-        if files:
+        self.current = self._fixed = environment  # _fixed: without what comes from the files
+        try:
             settings = self._read()
-            if settings is not None:
-                # Whoever started us has read the files; what they no longer set one day is to be unset then.
-                self._environment = {name: value for name, value in environment.items() if name not in settings}
+            self._fixed = {name: value for name, value in environment.items() if settings.get(name) != value}
+        except (sysconf.BadConfiguration, OSError):
+            return  # checkconfig(8) has told
 
     def reread(self) -> None:
         """Read the files; when one cannot be used that is logged, and `current` stays as it is."""
-        settings = self._read()
-        if settings is not None:
-            self.current = {**self._environment, **settings}
-
-    def _read(self) -> dict[bytes, bytes] | None:
-        variables = {_text(name): _text(value) for name, value in self.current.items()}
-        settings = {}
         try:
-            for path in self._files:
-                for _, name, value in sysconf.assignments(path, variables):
-                    variables[name] = value
-                    settings[_octets(name)] = _octets(value)
+            self.current = {**self._read(), **self._fixed}
         except (sysconf.BadConfiguration, OSError) as error:
             log.err(f"{error}; what was configured before holds on")
-            return None
+
+    def _read(self) -> dict[bytes, bytes]:
+        variables = {_text(name): _text(value) for name, value in self.current.items()}
+        settings = {}
+        for path in self._files:
+            for _, name, value in sysconf.assignments(path, variables):
+                variables[name] = value
+                settings[_octets(name)] = _octets(value)
         return settings
 
 

@@ -59,7 +59,7 @@ class StageServer:
         self.descriptor = -1
         self.up = False
         self._receiver = receiver
-        self._environment = {**environment, **_settings(spares, self.audience, module)}
+        self._environment = _environment(environment, spares, self.audience, module)
         self._throttle = Throttle()
         self._started = 0.0
         self._said = b""
@@ -159,15 +159,16 @@ class StageServer:
             log.err(f"fork server of {self.argv[0]} ended ({reason}); another is started {again}")
 
 
-def _settings(spares: Spares, audience: bytes, module: str | None) -> dict[bytes, bytes]:
+def _environment(
+    inherited: dict[bytes, bytes], spares: Spares, audience: bytes, module: str | None
+) -> dict[bytes, bytes]:
     settings = {
         stage.FORKSERVER: b"%d" % RECEIVER,
         SPARES: b"%d %d" % (spares.least, spares.most),
         ADDRESSEE: audience,
+        MODULE: (module or "").encode(),  # empty: the program's own
     }
-    if module is not None:
-        settings[MODULE] = module.encode()
-    return {name.encode(): value for name, value in settings.items()}
+    return {**inherited, **{name.encode(): value for name, value in settings.items()}}
 
 
 def join(pid: int, group: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from couriertcpd import installed
+from couriertcpd import installed, stage
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -16,11 +16,14 @@ SOURCE = Path(__file__).resolve().parents[2]
 PAGES = {"authdaemond.daemon": "authdaemond"}
 SCRIPTS = [("libexec", "imapd.rc"), ("libexec/authlib", "authdaemond")]
 
+STAGES = {"imaplogin.imaplogin", "imapd.main"}
+
 
 def table() -> list[tuple[str, str, str]]:
     lines = (SOURCE / "libexec" / "programs").read_text().splitlines()
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    return [(directory, name, module) for directory, name, module in rows]
+    assert all(row[3:] in ([], ["stage"]) for row in rows)
+    return [(directory, name, module) for directory, name, module, *_ in rows]
 
 
 @pytest.mark.parametrize("module", sorted({module for _, _, module in table()}))
@@ -60,7 +63,12 @@ def test_the_installed_programs_can_be_run_by_every_account(installed_tree):
         interpreter, flags = path.read_text().splitlines()[0].removeprefix("#!").split()
         assert os.path.isabs(interpreter)
         assert flags == "-IS"
-        assert f"from {module} import main" in path.read_text()
+        if module in STAGES:
+            assert path.read_text().endswith(f'stage.run("{module}", sys.argv)\n')
+            assert stage.module_of(str(path)) == module
+        else:
+            assert f"from {module} import main" in path.read_text()
+            assert stage.module_of(str(path)) is None
 
 
 def test_the_installed_scripts_can_be_run_by_every_account(installed_tree):

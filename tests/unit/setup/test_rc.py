@@ -85,6 +85,8 @@ def test_start_runs_the_chain(tree):
         "-address=127.0.0.1",
         "-maxprocs=7",
         "-maxperip=3",
+        "-prefork=4",
+        "-config=PREFIX/etc/imapd",
         "-status=PREFIX/run/sub/imapd.pid.status",
         "-access=PREFIX/etc/imapaccess.dat",
         "-nodnslookup",
