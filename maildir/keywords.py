@@ -108,24 +108,37 @@ class Keywords:
         wanted = frozenset(keywords)
         return self._update(bases, lambda before: wanted, wanted)
 
+    def give(self, bases: Iterable[bytes], keywords: frozenset[bytes]) -> None:
+        """As replace(), for messages that are about to be put into the folder, under its lock, which the caller has."""
+        self._check(keywords)
+        self._update_locked(bases, lambda before: keywords)
+
     def _update(
         self, bases: Iterable[bytes], change: Callable[[frozenset[bytes]], frozenset[bytes]], new: frozenset[bytes]
     ) -> ByBase:
-        if not all(map(keywordlist.is_keyword, new)):
+        self._check(new)
+        with lock.held(self._folder):
+            return self._update_locked(bases, change)
+
+    def _check(self, keywords: frozenset[bytes]) -> None:
+        if not all(map(keywordlist.is_keyword, keywords)):
             raise OSError(errno.EINVAL, "not a keyword")
+
+    def _update_locked(
+        self, bases: Iterable[bytes], change: Callable[[frozenset[bytes]], frozenset[bytes]]
+    ) -> ByBase:
         self._make_directory()
         result: ByBase = {}
-        with lock.held(self._folder):
-            now = self._gather().effective()
-            spelling = Spelling()
-            for keywords in now.values():
-                spelling.of_all(keywords)
-            for base in bases:
-                before = now.get(base, NONE)
-                result[base] = spelling.of_all(change(before))
-                if result[base] != before:
-                    self._write_update(base, result[base])
-            fs.sync_directory(self._directory)
+        now = self._gather().effective()
+        spelling = Spelling()
+        for keywords in now.values():
+            spelling.of_all(keywords)
+        for base in bases:
+            before = now.get(base, NONE)
+            result[base] = spelling.of_all(change(before))
+            if result[base] != before:
+                self._write_update(base, result[base])
+        fs.sync_directory(self._directory)
         return result
 
     # -- reading
