@@ -55,9 +55,15 @@ def _quit(alpine) -> None:
     alpine.end()
 
 
+def _jump(alpine, number: int) -> None:
+    alpine.type("j")
+    alpine.until("Message number to jump to")
+    alpine.type(f"{number}\r")
+    alpine.until(f"Message {number} of 5", gone="jump to")
+
+
 def test_shows_and_reads(alpine, box: Box) -> None:
-    alpine.type("j2\r")
-    alpine.until("Message 2 of 5 NEW")
+    _jump(alpine, 2)
     alpine.type("\r")
     alpine.until("MESSAGE TEXT", "Subject: mail 2", "Grüße 2")
     alpine.type("i")
@@ -72,14 +78,12 @@ def test_flags_saves_and_deletes(alpine, box: Box) -> None:
     alpine.until("Important ?")
     alpine.type("*")
     alpine.until("1 * N mail 1", gone="Important ?")
-    alpine.type("j2\r")
-    alpine.until("Message 2 of 5")
+    _jump(alpine, 2)
     alpine.type("s")
     alpine.until("SAVE")
     alpine.type("Archive\r")
     alpine.until("2   D mail 2", gone="SAVE")
-    alpine.type("j3\r")
-    alpine.until("Message 3 of 5")
+    _jump(alpine, 3)
     alpine.type("s")
     alpine.until("SAVE")
     alpine.type("\x0bneu\r")
@@ -119,7 +123,11 @@ def test_searches_on_the_server_and_hears_of_new_mail(alpine, box: Box) -> None:
     box.deliver(letter("fresh", "news"))
     alpine.type("\x0c")
     alpine.until("of 6", "fresh")
-    alpine.type(";tb")
+    alpine.type(";")
+    alpine.until("SELECT criteria")
+    alpine.type("t")
+    alpine.until("All msg text ?")
+    alpine.type("b")
     alpine.until("BODYTEXT to match")
     alpine.type("Grüße 3\r")
     alpine.until("ZOOMED MESSAGE INDEX", "3 X N mail 3", gone="mail 4")
