@@ -5,7 +5,7 @@ hash and raised limits. In each round every measure is taken from each server in
 does hits all alike; shown are the median of the rounds and the median of the ratios to the C Courier, round by round
 (below 1 is better than it). Nothing here passes or fails by time; an answer that does not fit the mail ends the run.
 
-The page cache is hot. "select-first" deletes beforehand what the server remembers of the mailbox. "dovecot-tuned" uses
+The page cache is hot. "...-first" deletes beforehand what the server remembers of the mailbox. "dovecot-tuned" uses
 its processes again, does not fsync and caches passwords: the upper anchor for logins and APPEND.
 """
 
@@ -14,15 +14,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import shutil
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from tests.bench.bench import Bench, Run
 from tests.bench.client import WrongAnswer
-from tests.bench.measures import MEASURES, Bench, Corpus, Run
+from tests.bench.mail import Corpus
+from tests.bench.measures import MEASURES
 from tests.corpus import generate
 from tests.peers.ours import Ours
 from tests.peers.programs import Account, Courier, Dovecot, Missing, Place
@@ -37,13 +37,6 @@ def _server(name: str, place: Place) -> Ours | Courier | Dovecot:
     if name == "courier":
         return Courier(place)
     return Dovecot(place, tuned=name == "dovecot-tuned")
-
-
-def _same_mail(source: Path, target: Path) -> None:
-    """A Maildir with the same messages: hard links, because a message never changes, so the page cache serves all."""
-    for name in ("cur", "new"):
-        for path in (source / name).iterdir():
-            os.link(path, target / name / path.name)
 
 
 def _message(octets: int) -> bytes:
@@ -67,12 +60,13 @@ def measure(
         except Missing as reason:
             _tell(f"{name} is left out: {reason}")
             continue
-        _same_mail(corpus_maildir, place.maildir(account))
+        corpus.link(place.maildir(account), corpus.count)
         place.own_mail(place.maildir(account))
-        benches.append(Bench(name, server.port, account, place.maildir(account), server.processes))
+        benches.append(Bench(name, server.port, account, place, server.processes))
     # Warm pages: else the first large answer would pay for the client's memory.
     buffer = bytearray(b"\1") * (corpus.octets + corpus.count * 200 + (4 << 20))
-    run = Run(corpus, buffer, options.appended, _message(10_000), options.logins)
+    changed = min(options.changed, corpus.count)
+    run = Run(corpus, buffer, changed, _message(10_000), options.logins, options.seconds)
     figures: dict[str, dict[str, list[float]]] = {only: {bench.name: [] for bench in benches} for only in options.only}
     for number in range(options.rounds):
         for only in options.only:
@@ -94,7 +88,8 @@ def ratio(figures: dict[str, list[float]], name: str) -> float | None:
     standard = figures.get(_STANDARD)
     if not standard or not figures[name]:
         return None
-    return statistics.median(one / other for one, other in zip(figures[name], standard, strict=True) if other)
+    ratios = [one / other for one, other in zip(figures[name], standard, strict=True) if other]
+    return statistics.median(ratios) if ratios else None
 
 
 def table(figures: dict[str, dict[str, list[float]]]) -> str:
@@ -128,8 +123,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", type=_names(list(MEASURES)), default=list(MEASURES), help=",".join(MEASURES))
     parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
     parser.add_argument("--messages", type=int, default=10_000, help="messages in the mailbox (10000)")
-    parser.add_argument("--appended", type=int, default=1_000, help="messages appended in each round (1000)")
+    parser.add_argument("--changed", type=int, default=1_000, help="messages changed at a time (1000)")
     parser.add_argument("--logins", type=int, default=30, help="logins timed in each round (30)")
+    parser.add_argument("--seconds", type=float, default=10, help="of the mixed load in each round (10)")
     parser.add_argument("--seed", type=int, default=1, help="of the mail (1)")
     parser.add_argument("--json", action="store_true", help="print the figures of all rounds as JSON")
     options = parser.parse_args(argv[1:])
