@@ -70,9 +70,8 @@ class Keywords:
         try:
             return bool(fs.listdir(self._directory))
         except FileNotFoundError:
-            if fs.is_directory(self._directory):
-                raise
-            return False
+            # Another session may just be making it; it is not there only when a second look says so.
+            return fs.is_directory(self._directory) and bool(fs.listdir(self._directory))
 
     def read(self, bases: Collection[bytes], write: bool = True) -> ByBase:
         """The keywords of these messages, which are all that a scan has just found; those without any are left out.
@@ -124,9 +123,7 @@ class Keywords:
         if not all(map(keywordlist.is_keyword, keywords)):
             raise OSError(errno.EINVAL, "not a keyword")
 
-    def _update_locked(
-        self, bases: Iterable[bytes], change: Callable[[frozenset[bytes]], frozenset[bytes]]
-    ) -> ByBase:
+    def _update_locked(self, bases: Iterable[bytes], change: Callable[[frozenset[bytes]], frozenset[bytes]]) -> ByBase:
         self._make_directory()
         result: ByBase = {}
         now = self._gather().effective()
@@ -242,7 +239,12 @@ class Keywords:
         path = self._directory + b"/" + base
         with contextlib.suppress(FileNotFoundError):
             fs.utime(path)
-            fs.rename(path, self._directory + b"/.%d.%s" % (step, base))
+            try:
+                fs.rename(path, self._directory + b"/.%d.%s" % (step, base))
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                fs.unlink(path)  # it is in the list; that somebody writes an older one has to be borne
 
     def _write_update(self, base: bytes, keywords: frozenset[bytes]) -> None:
         """Write an update file; one that is waiting is taken in first, as who reads must see each."""
