@@ -8,7 +8,7 @@ from maildir import fs
 from maildir.keywords import DIRECTORY, Keywords
 
 
-def test_a_directory_that_is_made_between_two_looks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_made_between_two_looks_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = bytes(tmp_path) + DIRECTORY
     listdir = fs.listdir
 
