@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imapd.session import Session
+    from imapd.view import View
 
 
 def remove_deleted(session: Session, indexes: Iterable[int]) -> None:
@@ -24,7 +25,7 @@ def remove_deleted(session: Session, indexes: Iterable[int]) -> None:
     The view is left as it is: what went is told, or not, by looking at the folder again.
     """
     view = session.selected()
-    doomed = [view.names[index] for index in indexes if view.flags[index] & names.DELETED]
+    doomed = [_as_told(view, index) for index in indexes if view.flags[index] & names.DELETED]
     kept: list[bytes] = []
     if trash.takes_expunged() and view.folder_name != trash.folder():
         kept = [name for name in doomed if names.base(name) not in session.copied]
@@ -34,6 +35,15 @@ def remove_deleted(session: Session, indexes: Iterable[int]) -> None:
         _log(session, removed, into=trash.folder() + b"/cur/")
     if doomed:
         _log(session, view.folder.expunge(doomed), into=b"")
+
+
+def _as_told(view: View, index: int) -> bytes:
+    r"""The file name as this client knows it: where another session has taken \Deleted away, the file is not removed.
+
+    The view may have a newer name, from reading the message.
+    """
+    name = view.names[index]
+    return name if names.flags_of(name) & names.DELETED else names.with_flags(name, view.flags[index])
 
 
 def _log(session: Session, removed: list[bytes], into: bytes) -> None:

@@ -91,12 +91,10 @@ class View:
         return {uids[base]: frozenset(map(keyword_on_wire, keywords)) for base, keywords in found.items()}
 
     def keywords_by_base(self, indexes: Iterable[int]) -> dict[bytes, frozenset[bytes]]:
-        """The keywords of those of the messages that have any, as the folder knows them."""
-        return {
-            names.base(self.names[index]): self.keywords[self.uids[index]]
-            for index in indexes
-            if self.uids[index] in self.keywords
-        }
+        """The keywords that those of the messages have on disk now that have any."""
+        if not keywords_enabled() or not self.folder.keywords.there():
+            return {}
+        return self.folder.keywords.read({names.base(self.names[index]) for index in indexes}, write=False)
 
     def set_keywords(self, uid: int, keywords: frozenset[bytes]) -> None:
         """Take over what a change has left on disk."""

@@ -102,12 +102,20 @@ class Account:
         if new == old or new.startswith(old + b"."):
             raise OSError(errno.EINVAL, "a folder cannot be moved below itself", self.path(old))
         moves = [
-            (self.path(name), self.path(new + name[len(old) :]))
+            (name, new + name[len(old) :])
             for name in sorted(self.folders())
             if name == old or name.startswith(old + b".")
         ]
         if not moves:
             raise FileNotFoundError(errno.ENOENT, "no such folder", self.path(old))
+        self.rename_all(moves)
+
+    def rename_all(self, folders: list[tuple[bytes, bytes]]) -> None:
+        """Rename folders from the first to the second of each pair; on failure all have their old names again.
+
+        FileExistsError when a new name is taken.
+        """
+        moves = [(self.path(old), self.path(new)) for old, new in folders]
         for _, target in moves:
             if fs.is_directory(target):
                 raise FileExistsError(errno.EEXIST, "the folder exists", target)

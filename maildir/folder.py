@@ -301,7 +301,6 @@ class Folder:
         try:
             with lock.held(self.path):
                 uid_list, uids = self._store_locked(messages, placed)
-            self._store_keywords(messages)
         except BaseException:
             self._take_back(placed)
             for message in messages:
@@ -313,6 +312,7 @@ class Folder:
 
     def _store_locked(self, messages: list[Incoming], placed: list[bytes]) -> tuple[UidList, list[int]]:
         self._uid_list.read_locked()
+        self._store_keywords(messages)  # before anybody can see a message, and change them
         for message in messages:
             name = names.with_flags(message.name, message.flags)
             placed.append(name)  # first: an error from link() need not mean that it did nothing
@@ -326,7 +326,7 @@ class Folder:
             if message.keywords:
                 by_keywords.setdefault(message.keywords, []).append(message.name)
         for keywords, bases in by_keywords.items():
-            self.keywords.replace(bases, keywords)
+            self.keywords.give(bases, keywords)
 
     def _take_back(self, placed: list[bytes]) -> None:
         for name in placed:

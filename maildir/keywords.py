@@ -70,9 +70,8 @@ class Keywords:
         try:
             return bool(fs.listdir(self._directory))
         except FileNotFoundError:
-            if fs.is_directory(self._directory):
-                raise
-            return False
+            # Another session may just be making it; it is not there only when a second look says so.
+            return fs.is_directory(self._directory) and bool(fs.listdir(self._directory))
 
     def read(self, bases: Collection[bytes], write: bool = True) -> ByBase:
         """The keywords of these messages, which are all that a scan has just found; those without any are left out.
@@ -108,24 +107,35 @@ class Keywords:
         wanted = frozenset(keywords)
         return self._update(bases, lambda before: wanted, wanted)
 
+    def give(self, bases: Iterable[bytes], keywords: frozenset[bytes]) -> None:
+        """As replace(), for messages that are about to be put into the folder, under its lock, which the caller has."""
+        self._check(keywords)
+        self._update_locked(bases, lambda before: keywords)
+
     def _update(
         self, bases: Iterable[bytes], change: Callable[[frozenset[bytes]], frozenset[bytes]], new: frozenset[bytes]
     ) -> ByBase:
-        if not all(map(keywordlist.is_keyword, new)):
+        self._check(new)
+        with lock.held(self._folder):
+            return self._update_locked(bases, change)
+
+    def _check(self, keywords: frozenset[bytes]) -> None:
+        if not all(map(keywordlist.is_keyword, keywords)):
             raise OSError(errno.EINVAL, "not a keyword")
+
+    def _update_locked(self, bases: Iterable[bytes], change: Callable[[frozenset[bytes]], frozenset[bytes]]) -> ByBase:
         self._make_directory()
         result: ByBase = {}
-        with lock.held(self._folder):
-            now = self._gather().effective()
-            spelling = Spelling()
-            for keywords in now.values():
-                spelling.of_all(keywords)
-            for base in bases:
-                before = now.get(base, NONE)
-                result[base] = spelling.of_all(change(before))
-                if result[base] != before:
-                    self._write_update(base, result[base])
-            fs.sync_directory(self._directory)
+        now = self._gather().effective()
+        spelling = Spelling()
+        for keywords in now.values():
+            spelling.of_all(keywords)
+        for base in bases:
+            before = now.get(base, NONE)
+            result[base] = spelling.of_all(change(before))
+            if result[base] != before:
+                self._write_update(base, result[base])
+        fs.sync_directory(self._directory)
         return result
 
     # -- reading
@@ -229,7 +239,12 @@ class Keywords:
         path = self._directory + b"/" + base
         with contextlib.suppress(FileNotFoundError):
             fs.utime(path)
-            fs.rename(path, self._directory + b"/.%d.%s" % (step, base))
+            try:
+                fs.rename(path, self._directory + b"/.%d.%s" % (step, base))
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                fs.unlink(path)  # it is in the list; that somebody writes an older one has to be borne
 
     def _write_update(self, base: bytes, keywords: frozenset[bytes]) -> None:
         """Write an update file; one that is waiting is taken in first, as who reads must see each."""

@@ -33,6 +33,8 @@ def main(argv: list[str]) -> int:
             return _complain(text)
     target = os.fsencode(options.maildir)
     try:
+        if options.utf8:
+            return _convert(target, options)
         if options.folder is None:
             make_maildir(target)
         else:
@@ -44,7 +46,7 @@ def main(argv: list[str]) -> int:
 
 
 def _options(argv: list[str]) -> Namespace:
-    from argparse import ArgumentParser
+    from argparse import SUPPRESS, ArgumentParser
 
     parser = ArgumentParser(prog="maildirmake", description="Make a maildir, or a folder in a maildir.")
     parser.add_argument("-f", dest="folder", metavar="FOLDER", help="make a folder in MAILDIR: Sent, Work.2026")
@@ -53,8 +55,43 @@ def _options(argv: list[str]) -> Namespace:
     parser.add_argument("-s", dest="mode", metavar="MODE", help="(not yet) make a shared folder")
     parser.add_argument("--add", metavar="NAME=DIR", help="(not yet) offer the shared folders of another maildir")
     parser.add_argument("--del", dest="remove", metavar="NAME", help="(not yet) end that")
+    parser.add_argument(
+        "--checkutf8", dest="utf8", action="store_const", const="check", help="tell what --convutf8 would do"
+    )
+    parser.add_argument(
+        "--convutf8", dest="utf8", action="store_const", const="convert",
+        help="rename the folders of a maildir from before Courier-IMAP 5.0 to UTF-8",
+    )  # fmt: skip
     parser.add_argument("maildir", metavar="MAILDIR", help="the maildir")
-    return parser.parse_args(argv[1:])
+    parser.add_argument("mailfilter", metavar="MAILFILTER", nargs="?", help=SUPPRESS)
+    options = parser.parse_args(argv[1:])
+    if options.utf8 and options.folder is not None:
+        parser.error("-f makes a folder; it does not go together with --checkutf8 and --convutf8")
+    if options.mailfilter and options.utf8:
+        parser.error("mail filters of SqWebMail are not converted: leave MAILFILTER away, and edit it by hand")
+    if options.mailfilter:
+        parser.error(f"unrecognized arguments: {options.mailfilter}")
+    return options
+
+
+def _convert(target: bytes, options: Namespace) -> int:
+    from maildir import oldnames
+
+    try:
+        oldnames.convert(target.rstrip(b"/") or b"/", _tell, options.utf8 == "convert")
+    except oldnames.NotConverted as problems:
+        for line in problems.lines:
+            print(f"Error: {line}", file=sys.stderr)
+        print("maildirmake: nothing has been changed; rename these folders first", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _tell(line: str) -> None:
+    """Print a line; folder names are UTF-8, whatever the locale is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _complain(text: str) -> int:

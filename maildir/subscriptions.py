@@ -8,6 +8,10 @@ from couriertcpd import log
 from maildir import fs, lock
 from maildir.atomic import Replacement
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FILE = b"/courierimapsubscribed"
 MAX_BYTES = 4 << 20
 MAX_LINES = 50_000
@@ -61,6 +65,13 @@ def remove(root: bytes, name: bytes) -> None:
         left = [known for known in names if not same(name, known)]
         if len(left) < len(names):
             _write(root, left, fault)
+
+
+def rewrite(root: bytes, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    """Write the list anew, as change makes it of the names; the file is there afterwards even if it is empty."""
+    with lock.held(root):
+        names, fault = _read(root)
+        _write(root, change(names), fault)
 
 
 def _check(name: bytes) -> None:

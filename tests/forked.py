@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import imapd.search  # noqa: F401 - so that no child has to
@@ -25,7 +25,7 @@ class Ended(Exception):
 class Forked:
     """One imapd and the client's end of its connection; the greeting has been read when this is made.
 
-    prepare is run in the child before imapd; identity is the uid and gid that it gives up root for.
+    prepare are run in the child before imapd; identity is the uid and gid that it gives up root for.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Forked:
         maildir: Path,
         log: Path,
         settings: Mapping[str, str] | None = None,
-        prepare: Callable[[], None] | None = None,
+        prepare: Iterable[Callable[[], None]] = (),
         identity: int | None = None,
     ) -> None:
         self.log = log
@@ -69,7 +69,7 @@ def _serve(
     maildir: Path,
     log: Path,
     settings: Mapping[str, str],
-    prepare: Callable[[], None] | None,
+    prepare: Iterable[Callable[[], None]],
     identity: int | None,
 ) -> None:
     """Be imapd, in the child; does not return."""
@@ -87,8 +87,8 @@ def _serve(
             os.setgroups([])
             os.setgid(identity)
             os.setuid(identity)
-        if prepare is not None:
-            prepare()
+        for change in prepare:
+            change()
         status = main(["imapd", f"./{maildir.name}"])
     except BaseException:
         os.write(2, traceback.format_exc().encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from couriertcpd import environ
+from imapd import operands
 from imapd.feature import Command, Feature
 from imapd.wire import capability, response
 
@@ -11,12 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def tell(session: Session) -> Generator[bytes, None, None]:
@@ -31,5 +26,5 @@ def tell(session: Session) -> Generator[bytes, None, None]:
 FEATURE = Feature(
     rfc="RFC 3501 section 6.1.1",
     capabilities=("IMAP4rev1", "LITERAL+"),
-    commands=(Command(b"CAPABILITY", parse, tell, b"CAPABILITY completed"),),
+    commands=(Command(b"CAPABILITY", operands.nothing, tell, b"CAPABILITY completed"),),
 )

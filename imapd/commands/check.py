@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd import operands
 from imapd.feature import SELECTED, Command, Feature
 
 TYPE_CHECKING = False
@@ -9,12 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def check(session: Session) -> Generator[bytes, None, None]:
@@ -24,5 +19,5 @@ def check(session: Session) -> Generator[bytes, None, None]:
 
 FEATURE = Feature(
     rfc="RFC 3501 section 6.4.1",
-    commands=(Command(b"CHECK", parse, check, b"CHECK completed", states=SELECTED, refreshes=True),),
+    commands=(Command(b"CHECK", operands.nothing, check, b"CHECK completed", states=SELECTED, refreshes=True),),
 )

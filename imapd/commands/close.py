@@ -2,7 +2,7 @@ r"""CLOSE (RFC 3501 section 6.4.2): leave the mailbox, removing what is marked \
 
 from __future__ import annotations
 
-from imapd import removal
+from imapd import operands, removal
 from imapd.feature import SELECTED, Command, Feature
 
 TYPE_CHECKING = False
@@ -10,12 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def close(session: Session) -> Generator[bytes, None, None]:
@@ -29,5 +23,5 @@ def close(session: Session) -> Generator[bytes, None, None]:
 
 FEATURE = Feature(
     rfc="RFC 3501 section 6.4.2",
-    commands=(Command(b"CLOSE", parse, close, b"mailbox closed.", states=SELECTED),),
+    commands=(Command(b"CLOSE", operands.nothing, close, b"mailbox closed.", states=SELECTED),),
 )

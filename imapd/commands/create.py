@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd import operands
 from imapd.errors import No
 from imapd.feature import Command, Feature
 from imapd.mailbox import INBOX_FOLDER, locate
@@ -11,12 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[bytes]:
-    """Read `SP mailbox`."""
-    return (arguments.mailbox(),)
 
 
 def create(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes]:
@@ -35,5 +30,5 @@ def create(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes]:
 
 FEATURE = Feature(
     rfc="RFC 3501 section 6.3.3",
-    commands=(Command(b"CREATE", parse, create, b"created."),),
+    commands=(Command(b"CREATE", operands.mailbox, create, b"created."),),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imapd import trash
+from imapd import operands, trash
 from imapd.errors import No
 from imapd.feature import Command, Feature
 from imapd.mailbox import INBOX_FOLDER, locate
@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[bytes]:
-    """Read `SP mailbox`."""
-    return (arguments.mailbox(),)
 
 
 def delete(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes | None]:
@@ -39,5 +33,5 @@ def delete(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes | N
 
 FEATURE = Feature(
     rfc="RFC 3501 section 6.3.4",
-    commands=(Command(b"DELETE", parse, delete, b"Folder deleted."),),
+    commands=(Command(b"DELETE", operands.mailbox, delete, b"Folder deleted."),),
 )

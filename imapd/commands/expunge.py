@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imapd import removal
+from imapd import operands, removal
 from imapd.feature import SELECTED, Command, Feature
 
 TYPE_CHECKING = False
@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from imapd.session import Session
     from imapd.wire.lexer import Arguments
     from imapd.wire.numset import SequenceSet
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def expunge(session: Session) -> Generator[bytes, None, None]:
@@ -40,7 +35,9 @@ FEATURE = Feature(
     rfc="RFC 3501 section 6.4.3, RFC 4315 section 2.1",
     capabilities=("XMAGICTRASH",),
     commands=(
-        Command(b"EXPUNGE", parse, expunge, b"EXPUNGE completed", states=SELECTED, writes=True, refreshes=True),
+        Command(
+            b"EXPUNGE", operands.nothing, expunge, b"EXPUNGE completed", states=SELECTED, writes=True, refreshes=True
+        ),
         Command(
             b"UID EXPUNGE", parse_uid, uid_expunge, b"EXPUNGE completed", states=SELECTED, writes=True, refreshes=True
         ),

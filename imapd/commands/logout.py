@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd import operands
 from imapd.feature import Command, Feature
 from imapd.wire import response
 
@@ -10,12 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def logout(session: Session) -> Generator[bytes, None, None]:
@@ -26,5 +21,5 @@ def logout(session: Session) -> Generator[bytes, None, None]:
 
 FEATURE = Feature(
     rfc="RFC 3501 section 6.1.3",
-    commands=(Command(b"LOGOUT", parse, logout, b"LOGOUT completed"),),
+    commands=(Command(b"LOGOUT", operands.nothing, logout, b"LOGOUT completed"),),
 )

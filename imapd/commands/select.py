@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd import operands
 from imapd.errors import No
 from imapd.feature import Command, Feature
 from imapd.mailbox import locate
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[bytes]:
-    """Read `SP mailbox`."""
-    return (arguments.mailbox(),)
 
 
 def select(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes]:
@@ -64,7 +59,7 @@ def _describe(view: View) -> Iterator[bytes]:
 FEATURE = Feature(
     rfc="RFC 3501 sections 6.3.1, 6.3.2",
     commands=(
-        Command(b"SELECT", parse, select, b"Ok"),
-        Command(b"EXAMINE", parse, examine, b"Ok"),
+        Command(b"SELECT", operands.mailbox, select, b"Ok"),
+        Command(b"EXAMINE", operands.mailbox, examine, b"Ok"),
     ),
 )

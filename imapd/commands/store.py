@@ -6,6 +6,7 @@ from imapd.errors import Bad, No
 from imapd.feature import SELECTED, Command, Feature
 from imapd.view import ALL_FLAGS, flag_bits, keywords_enabled
 from maildir import names
+from maildir.keywordlist import NONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def _store(
     add = 0 if operation == b"-FLAGS" else bits
     remove = {b"FLAGS": ALL_FLAGS & ~bits, b"-FLAGS": bits}.get(operation, 0)
     problem: OSError | No | None = None
-    there: list[int] = []
-    surprising = []
+    expected: dict[int, tuple[int, frozenset[bytes]]] = {}  # of the messages that are there, flags and keywords
     try:
         for index in indexes:
             before = view.flags[index]
@@ -67,25 +67,33 @@ def _store(
             except FileNotFoundError:
                 problem = No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
                 continue
-            there.append(index)
-            if view.flags[index] != before & ~remove | add:
-                surprising.append(index)
+            expected[index] = before & ~remove | add, _expected_keywords(view, index, operation, words)
         view.folder.sync_flags()
         if words or operation == b"FLAGS":
-            _store_keywords(view, there, operation, words)
+            _store_keywords(view, expected, operation, words)
     except OSError as error:
         problem = error
     yield from view.new_words(view.words_in_use())
     # Silence is for what the client knows: not for what another session changed (RFC 3501 section 6.4.6), nor for a
     # part of what it asked for.
-    for index in surprising if silent and problem is None else there:
-        yield view.flags_response(index, by_uid)
+    for index, wanted in expected.items():
+        found = view.flags[index], view.keywords.get(view.uids[index], NONE)
+        if not silent or problem is not None or found != wanted:
+            yield view.flags_response(index, by_uid)
     yield from view.forgotten_words()
     if problem is not None:
         raise problem
 
 
-def _store_keywords(view: View, indexes: list[int], operation: bytes, words: frozenset[bytes]) -> None:
+def _expected_keywords(view: View, index: int, operation: bytes, words: frozenset[bytes]) -> frozenset[bytes]:
+    """The keywords that a message has after a change, by what the client has been told."""
+    if operation == b"FLAGS":
+        return words
+    before = view.keywords.get(view.uids[index], NONE)
+    return before | words if operation == b"+FLAGS" else before - words
+
+
+def _store_keywords(view: View, indexes: Iterable[int], operation: bytes, words: frozenset[bytes]) -> None:
     """Change the keywords on disk, relative to those that are there now, and in the view."""
     uids = {names.base(view.names[index]): view.uids[index] for index in indexes}
     if not uids or not (words or view.folder.keywords.there()):

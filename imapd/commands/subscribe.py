@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd import operands
 from imapd.feature import Command, Feature
 from imapd.mailbox import folder_of, subscription_of
 
@@ -10,12 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[bytes]:
-    """Read `SP mailbox`."""
-    return (arguments.mailbox(),)
 
 
 def subscribe(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes | None]:
@@ -41,7 +36,7 @@ def unsubscribe(session: Session, mailbox: bytes) -> Generator[bytes, None, byte
 FEATURE = Feature(
     rfc="RFC 3501 sections 6.3.6, 6.3.7",
     commands=(
-        Command(b"SUBSCRIBE", parse, subscribe, b"Folder subscribed."),
-        Command(b"UNSUBSCRIBE", parse, unsubscribe, b"Folder unsubscribed."),
+        Command(b"SUBSCRIBE", operands.mailbox, subscribe, b"Folder subscribed."),
+        Command(b"UNSUBSCRIBE", operands.mailbox, unsubscribe, b"Folder unsubscribed."),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from couriertcpd import environ
+from imapd import operands
 from imapd.errors import Bad, TimedOut
 from imapd.feature import INACTIVITY_SECONDS, Command, Feature, Wait
 from imapd.wire import response
@@ -17,14 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
 
 DEFAULT_SECONDS = 60
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def idle(session: Session) -> Generator[bytes | Wait, None, None]:
@@ -49,5 +44,5 @@ def idle(session: Session) -> Generator[bytes | Wait, None, None]:
 FEATURE = Feature(
     rfc="RFC 2177",
     capabilities=("IDLE",),
-    commands=(Command(b"IDLE", parse, idle, b"IDLE completed", refreshes=True),),
+    commands=(Command(b"IDLE", operands.nothing, idle, b"IDLE completed", refreshes=True),),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd import operands
 from imapd.feature import Command, Feature
 from imapd.wire import response
 
@@ -10,12 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def namespace(session: Session) -> Generator[bytes, None, None]:
@@ -26,5 +21,5 @@ def namespace(session: Session) -> Generator[bytes, None, None]:
 FEATURE = Feature(
     rfc="RFC 2342",
     capabilities=("NAMESPACE",),
-    commands=(Command(b"NAMESPACE", parse, namespace, b"NAMESPACE completed."),),
+    commands=(Command(b"NAMESPACE", operands.nothing, namespace, b"NAMESPACE completed."),),
 )

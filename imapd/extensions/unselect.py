@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd import operands
 from imapd.feature import SELECTED, Command, Feature
 
 TYPE_CHECKING = False
@@ -9,12 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
-    from imapd.wire.lexer import Arguments
-
-
-def parse(arguments: Arguments) -> tuple[()]:
-    """Take no arguments."""
-    return ()
 
 
 def unselect(session: Session) -> Generator[bytes, None, None]:
@@ -26,5 +21,5 @@ def unselect(session: Session) -> Generator[bytes, None, None]:
 FEATURE = Feature(
     rfc="RFC 3691",
     capabilities=("UNSELECT",),
-    commands=(Command(b"UNSELECT", parse, unselect, b"mailbox closed.", states=SELECTED),),
+    commands=(Command(b"UNSELECT", operands.nothing, unselect, b"mailbox closed.", states=SELECTED),),
 )

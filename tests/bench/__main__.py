@@ -5,10 +5,10 @@ hash and raised limits. In each round every measure is taken from each server in
 does hits all alike; shown are the median of the rounds and the median of the ratios to the C Courier, round by round
 (below 1 is better than it). Nothing here passes or fails by time; an answer that does not fit the mail ends the run.
 
-The page cache is hot. "select-first" deletes beforehand what the server remembers of the mailbox. "ours" is the
-prefork form as it is installed, in "ours-reuse" login processes serve one client after another, "ours-exec" starts the
-programs anew for each client. "dovecot-login" is Dovecot's high-performance login service; "dovecot-tuned" uses its
-other processes again too, does not fsync and caches passwords: the upper anchor for logins and APPEND.
+The page cache is hot. "...-first" deletes beforehand what the server remembers of the mailbox. "ours" is the prefork
+form, in "ours-reuse" login processes serve one client after another, "ours-exec" starts the programs anew for each
+client. "dovecot-login" is Dovecot's high-performance login service; "dovecot-tuned" uses its other processes again
+too, does not fsync and caches passwords: the upper anchor for logins and APPEND.
 """
 
 from __future__ import annotations
@@ -16,24 +16,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
-import os
 import shutil
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from tests.bench.bench import Bench, Run
 from tests.bench.client import WrongAnswer
-from tests.bench.measures import FEW, MEASURES, Bench, Corpus, Run
+from tests.bench.mail import Corpus
+from tests.bench.measures import MEASURES
 from tests.corpus import generate
 from tests.peers.ours import Ours
 from tests.peers.programs import Account, Courier, Dovecot, Missing, Place
 
 SERVERS = ("ours", "ours-reuse", "ours-exec", "courier", "dovecot", "dovecot-login", "dovecot-tuned")
-_USUAL = ("ours", "courier", "dovecot")
-_STANDARD = "courier"
 _PREFORK = "-prefork=4"  # as etc/imapd has it
+_STANDARD = "courier"
 
 
 def _server(name: str, place: Place) -> Ours | Courier | Dovecot:
@@ -43,13 +41,6 @@ def _server(name: str, place: Place) -> Ours | Courier | Dovecot:
         return Dovecot(place, name)
     options = ("-prefork=0",) if name == "ours-exec" else (_PREFORK,)
     return Ours(place, name=name, options=options, settings={"COURIER_REUSE": "1"} if name == "ours-reuse" else {})
-
-
-def _same_mail(source: Path, target: Path) -> None:
-    """A Maildir with the same messages: hard links, because a message never changes, so the page cache serves all."""
-    for name in ("cur", "new"):
-        for path in (source / name).iterdir():
-            os.link(path, target / name / path.name)
 
 
 def _message(octets: int) -> bytes:
@@ -65,23 +56,22 @@ def measure(
     corpus_maildir = place.path / "corpus"
     generate.fill(corpus_maildir, options.messages, options.seed)
     corpus = Corpus(corpus_maildir)
-    generate.fill(place.path / "few", FEW, options.seed)
     _tell(f"{corpus.count} messages, {corpus.octets / 1e6:.1f} MB; {options.rounds} rounds")
     benches = []
-    half = len(options.servers)
-    for name, account, few in zip(options.servers, place.accounts[:half], place.accounts[half:], strict=True):
+    for name, account in zip(options.servers, place.accounts, strict=True):
         try:
             server = stack.enter_context(_server(name, place))
         except Missing as reason:
             _tell(f"{name} is left out: {reason}")
             continue
-        for source, owner in ((corpus_maildir, account), (place.path / "few", few)):
-            _same_mail(source, place.maildir(owner))
-            place.own_mail(place.maildir(owner))
-        benches.append(Bench(server, account, place.maildir(account), few))
+        corpus.link(place.maildir(account), corpus.count)
+        place.own_mail(place.maildir(account))
+        prefix = server.prefix if isinstance(server, Ours) else None
+        benches.append(Bench(name, server.port, account, place, server.processes, prefix))
     # Warm pages: else the first large answer would pay for the client's memory.
     buffer = bytearray(b"\1") * (corpus.octets + corpus.count * 200 + (4 << 20))
-    run = Run(corpus, buffer, options.appended, _message(10_000), options.logins, options.sessions)
+    changed = min(options.changed, corpus.count)
+    run = Run(corpus, buffer, changed, _message(10_000), options.logins, options.seconds)
     figures: dict[str, dict[str, list[float]]] = {only: {bench.name: [] for bench in benches} for only in options.only}
     for number in range(options.rounds):
         for only in options.only:
@@ -101,8 +91,9 @@ def _tell(text: str, end: str = "\n") -> None:
 def ratio(figures: dict[str, list[float]], name: str) -> float | None:
     """The median of the ratios to the C Courier, round by round."""
     standard = figures.get(_STANDARD)
-    pairs = zip(figures[name], standard, strict=True) if standard else ()
-    ratios = [one / other for one, other in pairs if other and not math.isnan(one + other)]
+    if not standard or not figures[name]:
+        return None
+    ratios = [one / other for one, other in zip(figures[name], standard, strict=True) if other]
     return statistics.median(ratios) if ratios else None
 
 
@@ -114,8 +105,7 @@ def table(figures: dict[str, dict[str, list[float]]]) -> str:
         cells = []
         for name in names:
             share = ratio(by_server, name)
-            middle = statistics.median(by_server[name])
-            shown = "-" if math.isnan(middle) else f"{middle:,.2f}"
+            shown = f"{statistics.median(by_server[name]):,.2f}"
             cells.append((shown + (f"  x{share:5.2f}" if share is not None else "")).rjust(20))
         lines.append(MEASURES[only][0].ljust(34) + "".join(cells))
     return "\n".join(lines)
@@ -134,19 +124,19 @@ def _names(known: Sequence[str]) -> object:
 def main(argv: list[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--servers", type=_names(SERVERS), default=list(_USUAL), help=",".join(SERVERS))
+    parser.add_argument("--servers", type=_names(SERVERS), default=list(SERVERS[:3]), help=",".join(SERVERS))
     parser.add_argument("--only", type=_names(list(MEASURES)), default=list(MEASURES), help=",".join(MEASURES))
     parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
     parser.add_argument("--messages", type=int, default=10_000, help="messages in the mailbox (10000)")
-    parser.add_argument("--appended", type=int, default=1_000, help="messages appended in each round (1000)")
+    parser.add_argument("--changed", type=int, default=1_000, help="messages changed at a time (1000)")
     parser.add_argument("--logins", type=int, default=30, help="logins timed in each round (30)")
-    parser.add_argument("--sessions", type=int, default=200, help="sessions at once for the crowds (200)")
+    parser.add_argument("--seconds", type=float, default=10, help="of the mixed load in each round (10)")
     parser.add_argument("--seed", type=int, default=1, help="of the mail (1)")
     parser.add_argument("--json", action="store_true", help="print the figures of all rounds as JSON")
     options = parser.parse_args(argv[1:])
     if shutil.disk_usage("/tmp").free < options.messages * 60_000:
         parser.error("/tmp has too little space for that many messages")
-    place = Place([Account(f"{box}{name}@example.com") for box in ("", "few-") for name in options.servers])
+    place = Place([Account(f"{name}@example.com") for name in options.servers])
     try:
         with contextlib.ExitStack() as stack:
             figures = measure(options, place, stack)

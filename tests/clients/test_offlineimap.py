@@ -25,6 +25,7 @@ utf8foldernames = yes
 type = Maildir
 localfolders = {home}/mirror
 sep = .
+customflag_a = $Later
 
 [Repository there]
 type = IMAP
@@ -135,3 +136,19 @@ def test_makes_folders_on_both_sides(mirror: Mirror) -> None:
     mirror.assert_same("仕事.a", "work")
     mirror.assert_same("neu & schön", "made here")
     assert box.path("neu & schön").joinpath("courierimapuiddb").exists()
+
+
+def test_fetches_keywords(mirror: Mirror) -> None:
+    """offlineimap shows a keyword as a small letter in the local name, and takes none from there."""
+    box = mirror.box
+    keywords = box.maildir / "courierimapkeywords"
+    keywords.mkdir()
+    names = {subject(message.content): message.path.name.partition(":2,")[0] for message in box.messages()}
+    for wanted in ("mail 1", "mail 2"):
+        (keywords / names[wanted]).write_text("$Later\n")
+    mirror.sync()
+    assert [mirror.messages("")[name][1] for name in ("mail 1", "mail 2", "mail 3")] == ["Sa", "a", "S"]
+    (keywords / names["mail 1"]).write_text("")
+    box.account.own()
+    mirror.sync()
+    assert [mirror.messages("")[name][1] for name in ("mail 1", "mail 2", "mail 3")] == ["S", "a", "S"]

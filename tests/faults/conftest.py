@@ -7,6 +7,8 @@ import pytest
 from maildir import fs, lock
 from tests.faults.trap import CALLS
 
+PATIENCE = lock.WAIT_SECONDS
+
 
 class Saboteur:
     """Makes the N-th call of maildir.fs fail: before it does anything, or after it has done it all."""
@@ -53,6 +55,12 @@ def quick(monkeypatch):
     monkeypatch.setenv("IMAP_FSYNC", "0")  # the calls of fs.sync() are counted all the same
     monkeypatch.setattr(lock, "WAIT_SECONDS", 0.2)
     monkeypatch.setattr(lock, "PAUSE_SECONDS", 0.001)
+
+
+@pytest.fixture
+def patient(quick, monkeypatch):
+    """For many processes that want one lock: they wait for it as long as they do in life."""
+    monkeypatch.setattr(lock, "WAIT_SECONDS", PATIENCE)
 
 
 @pytest.fixture

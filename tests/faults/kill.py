@@ -150,7 +150,7 @@ class Writer:
     def begin(self) -> None:
         """Start an imapd, and set its end."""
         self.trap = Trap(DEAD_LOCK_PAUSE)
-        self.imapd = Forked(self.load.maildir, self.load.log, SETTINGS, self.trap.install)
+        self.imapd = Forked(self.load.maildir, self.load.log, SETTINGS, [self.trap.install])
         self.client = self.imapd.client
         self.view = ClientView()
         self.deleting.clear()

@@ -275,7 +275,7 @@ def run(case: Case, maildir: Path, log: Path, fault: Fault, call_number: int) ->
     path = os.fsencode(maildir)
     answer: list[Response] = []
     done: bool | None = None
-    with Forked(maildir, log, {"IMAP_KEYWORDS": "1", **case.settings}, trap.install) as imapd:
+    with Forked(maildir, log, {"IMAP_KEYWORDS": "1", **case.settings}, [trap.install]) as imapd:
         for command in case.before:
             assert ask(imapd.client, view, command)[-1].kind == b"OK"
         case.between(path)

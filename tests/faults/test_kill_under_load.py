@@ -9,7 +9,10 @@ import pytest
 from tests.faults import kill, original
 from tests.peers.programs import Missing
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    pytest.mark.usefixtures("patient"),
+]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,13 +1,12 @@
 """The C imapd and ours take turns on one Maildir: what either writes, the other reads as it was meant.
 
 Compared is what clients see of it, and they may not download a message twice: uidvalidity, uids, flags, sizes, dates,
-folders, subscriptions.
+folders, subscriptions.  Through the whole chain of either; many more changes, by chance, are in test_random_turns.py.
 """
 
 from __future__ import annotations
 
 import imaplib
-import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -111,61 +110,6 @@ def test_uids_given_by_one_are_seen_by_the_other(servers: Servers, account: Acco
 
 def _letter(number: int) -> bytes:
     return b"Subject: number %d\r\nFrom: kim@example.com\r\n\r\nbody\r\n" % number + b"x" * number + b"\r\n"
-
-
-# Each takes a session with a selected mailbox that holds messages, and a source of chance.
-def _append(imap: imaplib.IMAP4, chance: random.Random) -> None:
-    flags = chance.choice((None, r"(\Seen)", r"(\Draft \Flagged)"))
-    date = chance.choice((None, '"01-Feb-2021 10:00:00 +0100"'))
-    assert imap.append("INBOX", flags, date, _letter(chance.randrange(500)))[0] == "OK"  # type: ignore[arg-type]
-
-
-def _flags(imap: imaplib.IMAP4, chance: random.Random) -> None:
-    which = chance.choice(("1", "*", "1:3", "2:*"))
-    flag = chance.choice((r"(\Seen)", r"(\Answered \Flagged)", r"(\Draft)", r"(\Deleted)", "()"))
-    assert imap.store(which, chance.choice(("+FLAGS", "-FLAGS", "FLAGS.SILENT")), flag)[0] == "OK"
-
-
-def _expunge(imap: imaplib.IMAP4, chance: random.Random) -> None:
-    imap.store(chance.choice(("1", "*", "2")), "+FLAGS.SILENT", r"(\Deleted)")
-    assert imap.expunge()[0] == "OK"
-
-
-def _copy(imap: imaplib.IMAP4, chance: random.Random) -> None:
-    target = chance.choice(("INBOX.Sent", "INBOX.Archive.2023", "INBOX", '"INBOX.Entw&APw-rfe &- Ideen"'))
-    assert imap.copy(chance.choice(("1", "*", "1:4")), target)[0] == "OK"
-
-
-def _subscribe(imap: imaplib.IMAP4, chance: random.Random) -> None:
-    name = chance.choice(("INBOX.Sent", "INBOX.Trash", "INBOX.&TtVOiw-", "INBOX.never.there"))
-    chance.choice((imap.subscribe, imap.unsubscribe))(name)
-
-
-def _make(imap: imaplib.IMAP4, chance: random.Random) -> None:
-    name = f"INBOX.made{chance.randrange(4)}.b&AOk-"
-    if imap.create(name)[0] == "OK":
-        imap.copy("1", name)
-    else:
-        assert imap.delete(name)[0] == "OK"
-
-
-STEPS = (_append, _append, _flags, _flags, _expunge, _copy, _subscribe, _make)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_turns(servers: Servers, account: Account, seed: int) -> None:
-    """Twenty-four changes by either, in an order by chance; after each the other sees exactly what the first sees."""
-    chance = random.Random(seed)
-    for number in range(24):
-        place = chance.randrange(2)
-        step = chance.choice(STEPS)
-        with session(servers[place], account) as imap:
-            imap.select("INBOX")
-            if imap.untagged_responses.get("EXISTS") == [b"0"]:
-                step = _append
-            step(imap, chance)
-        said = f"change {number}, {step.__name__} by {servers[place].name}"
-        assert everything(servers[1 - place], account) == everything(servers[place], account), said
 
 
 def test_both_at_once(servers: Servers, account: Account) -> None:

@@ -2,7 +2,6 @@
 
 import binascii
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from authdaemond import authdata, client
+from tests import unprivileged
 
 RECORD = b"UID=5\nGID=6\nHOME=/h\nADDRESS=kim\n.\n"
 LOGIN = b"kim\nsecret\n"
@@ -169,15 +169,15 @@ def test_not_running(tmp_path: Path, capfd: pytest.CaptureFixture[str], stale: b
     )
 
 
-def test_directory_that_may_not_be_entered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root enters everything")
-    (tmp_path / "closed").mkdir(mode=0)
-    monkeypatch.setenv("AUTHDAEMONVAR", str(tmp_path / "closed"))
-    with pytest.raises(client.TemporaryFailure):
-        client.lookup(b"imap", b"kim")
+def test_directory_that_may_not_be_entered(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def look_up() -> None:
+        with pytest.raises(client.TemporaryFailure):
+            client.lookup(b"imap", b"kim")
+
+    with unprivileged.open_folder() as folder:
+        (folder / "closed").mkdir(mode=0)
+        monkeypatch.setenv("AUTHDAEMONVAR", str(folder / "closed"))
+        unprivileged.do(look_up)
     assert "[Hint: this user may not enter" in capfd.readouterr().err
 
 

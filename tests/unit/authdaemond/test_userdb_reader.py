@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from authdaemond import userdb
+from tests import unprivileged
 
 
 def build(path: Path, records: dict[bytes, bytes]) -> None:
@@ -97,11 +98,14 @@ def test_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_unreadable_file(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    path = tmp_path / "userdb.dat"
-    build(path, {b"kim": b"1"})
-    path.chmod(0)
-    with pytest.raises(userdb.Unavailable, match="may read it"):
-        userdb.Database(str(path)).get(b"kim")
+def test_unreadable_file() -> None:
+    with unprivileged.open_folder() as folder:
+        path = folder / "userdb.dat"
+        build(path, {b"kim": b"1"})
+        path.chmod(0)
+
+        def read() -> None:
+            with pytest.raises(userdb.Unavailable, match="may read it"):
+                userdb.Database(str(path)).get(b"kim")
+
+        unprivileged.do(read)
