@@ -253,6 +253,8 @@ def _relocate(installed: Path, prefix: Path) -> None:
     """Copy an installation to another place: its programs and installed.py name the directories."""
     shutil.copytree(installed, prefix, symlinks=True, ignore=shutil.ignore_patterns("site", "man"))
     (prefix / "lib/site").symlink_to(installed / "lib/site")
+    owner = (installed / "var/authdaemon").stat()  # which copytree does not copy, and login stages need as it is
+    os.chown(prefix / "var/authdaemon", owner.st_uid, owner.st_gid)
     for place in ("bin", "sbin", "libexec", "etc", "lib/courier/couriertcpd"):
         for path in (prefix / place).rglob("*"):
             if path.is_file() and not path.is_symlink() and path.suffix != ".pyc":
