@@ -3,8 +3,8 @@
 The fixture `chain` lasts for the run (of one xdist worker) and belongs to everybody: make accounts of your own, or take
 `account()` with a name that nobody else uses.  Every test of it runs twice: in the exec form, where each stage executes
 the next, and in the prefork form, where processes of each stage wait.  A test of one form only says
-`@pytest.mark.parametrize("chain", ["prefork"], indirect=True)`.  It runs as whoever runs the tests; when that is root, the accounts are
-nobody's, because mail is never served as root.
+`@pytest.mark.parametrize("chain", ["prefork"], indirect=True)`.  It runs as whoever runs the tests; when that is root,
+the accounts are nobody's, because mail is never served as root.
 """
 
 import contextlib
