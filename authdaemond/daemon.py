@@ -94,13 +94,15 @@ def _take_from_mail_user(directory: str) -> None:
     """
     status = os.stat(directory)
     try:
-        mail_user = pwd.getpwnam(installed.MAILUSER).pw_uid
+        mail = pwd.getpwnam(installed.MAILUSER)
     except KeyError:
         return
-    if status.st_uid == mail_user != 0:
-        log.info(f"{directory}: now belongs to root; {installed.MAILUSER}, as whom clients log in, may only enter it")
-        os.chmod(directory, status.st_mode & 0o755 | 0o050)  # noqa: S103  (its group enters it)
-        os.chown(directory, 0, -1)
+    if status.st_uid != mail.pw_uid or mail.pw_uid == 0:
+        return
+    log.info(f"{directory}: now belongs to root; {installed.MAILUSER}, as whom clients log in, may only enter it")
+    enters = status.st_gid in os.getgrouplist(installed.MAILUSER, mail.pw_gid)
+    os.chmod(directory, status.st_mode & 0o755 | 0o050)  # noqa: S103  (its group enters it)
+    os.chown(directory, 0, -1 if enters else mail.pw_gid)
 
 
 def _make_key(directory: str) -> None:

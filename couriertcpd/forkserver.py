@@ -112,7 +112,7 @@ class Server:
         os.set_blocking(RETIRE, False)
         self._module = _loaded(module_name)
         self._reuse = reuse and getattr(self._module, "REUSABLE", False)
-        self._pool = Pool(spares.least, spares.most)
+        self._pool = Pool(spares.least, spares.most, self._reuse)
         self._environment = environ.everything()
         self._next = self._next_server(argv, spares)
         for name in getattr(self._module, "PRELOAD", ()):

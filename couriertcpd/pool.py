@@ -38,13 +38,16 @@ class Pool:
 
     There are `least` of them at least.  When a burst takes the last one, twice as many are wanted, up to `most`; when
     some have not been needed for a while, half of those are too many.
+
+    With reuse they come back after their connection, so none is forked before more than half of them are busy.
     """
 
-    def __init__(self, least: int, most: int) -> None:
+    def __init__(self, least: int, most: int, reuse: bool = False) -> None:
         self.least = least
         self.most = max(least, most)
         self.idle = 0
         self.target = least
+        self._reuse = reuse
         self._lowest = 0  # the fewest idle since _since
         self._since: float | None = None
         self._throttle = Throttle()
@@ -62,8 +65,9 @@ class Pool:
             self._since, self._lowest = now, 0
 
     def freed(self) -> None:
-        """One that had a connection waits again (reuse)."""
+        """One that had a connection waits again (reuse); it will be needed as it was before, if load stays the same."""
         self.idle += 1
+        self.target = min(self.most, max(self.target, self.idle))
 
     def retired(self) -> None:
         """One ended because there were too many."""
@@ -84,7 +88,10 @@ class Pool:
 
     def missing(self, now: float) -> int:
         """How many to fork now."""
-        return max(0, self.target - self.idle) if self._throttle.pause(now) <= 0 else 0
+        return self.target - self.idle if self._too_few() and self._throttle.pause(now) <= 0 else 0
+
+    def _too_few(self) -> bool:
+        return self.idle < ((self.target + 1) // 2 if self._reuse else self.target)
 
     def surplus(self, now: float) -> int:
         """How many of those that wait are too many now."""
@@ -98,7 +105,7 @@ class Pool:
 
     def wait(self, now: float) -> float | None:
         """Seconds until missing() or surplus() may say something else by itself; None for never."""
-        if self.idle < self.target:
+        if self._too_few():
             return self._throttle.pause(now)
         if self.target > self.least and self._since is not None:
             return max(0.0, self._since + SETTLE_SECONDS - now)

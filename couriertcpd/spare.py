@@ -59,7 +59,8 @@ def _serve_one(module: ModuleType, receiver: socket.socket, known: dict[bytes, b
     # Everything that was for waiting but our own log, and where the connection's descriptors were received.
     os.closerange(RECEIVER if stage.next_socket is not None else NEXT, LOG)
     os.closerange(LOG + 1, max(arrival.descriptors) + 1)
-    return _run(module, arrival, known)
+    status = _run(module, arrival, known)
+    return _FAILED if status is None else status
 
 
 def _serve_many(module: ModuleType, receiver: socket.socket, known: dict[bytes, bytes]) -> int:
@@ -71,7 +72,8 @@ def _serve_many(module: ModuleType, receiver: socket.socket, known: dict[bytes, 
         _tell(TAKEN)
         _place(arrival)
         handover.close(arrival.descriptors)
-        _run(module, arrival, known)
+        if _run(module, arrival, known) is None:
+            return _FAILED  # nobody knows what it has left behind
         del arrival
         _forget_connection(queue.fileno() + 1, known)
         _tell(FREE)
@@ -123,8 +125,8 @@ def _set_environment(known: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> N
         time.tzset()
 
 
-def _run(module: ModuleType, arrival: handover.Arrival, known: dict[bytes, bytes]) -> int:
-    """The stage's exit status; nothing that it raises goes further."""
+def _run(module: ModuleType, arrival: handover.Arrival, known: dict[bytes, bytes]) -> int | None:
+    """The stage's exit status, None when it failed; nothing that it raises goes further."""
     status: int | None = None
     try:
         arrive = getattr(module, "arrive", None)
@@ -141,7 +143,7 @@ def _run(module: ModuleType, arrival: handover.Arrival, known: dict[bytes, bytes
             log.err(f"{module.__name__}: internal error: {log.whereabouts(error)}")
     if sys.stdout is not None:
         sys.stdout.flush()
-    return _FAILED if status is None else status
+    return status
 
 
 def _forget_connection(first_free: int, known: dict[bytes, bytes]) -> None:

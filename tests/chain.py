@@ -3,8 +3,8 @@
 The fixture `chain` lasts for the run (of one xdist worker) and belongs to everybody: make accounts of your own, or take
 `account()` with a name that nobody else uses.  Every test of it runs twice: in the exec form, where each stage executes
 the next, and in the prefork form, where processes of each stage wait.  A test of one form only says
-`@pytest.mark.parametrize("chain", ["prefork"], indirect=True)`.  It runs as whoever runs the tests; when that is root, the accounts are
-nobody's, because mail is never served as root.
+`@pytest.mark.parametrize("chain", ["prefork"], indirect=True)`.  It runs as whoever runs the tests; when that is root,
+the accounts are nobody's, because mail is never served as root.
 """
 
 import contextlib
@@ -253,6 +253,8 @@ def _relocate(installed: Path, prefix: Path) -> None:
     """Copy an installation to another place: its programs and installed.py name the directories."""
     shutil.copytree(installed, prefix, symlinks=True, ignore=shutil.ignore_patterns("site", "man"))
     (prefix / "lib/site").symlink_to(installed / "lib/site")
+    owner = (installed / "var/authdaemon").stat()  # which copytree does not copy, and login stages need as it is
+    os.chown(prefix / "var/authdaemon", owner.st_uid, owner.st_gid)
     for place in ("bin", "sbin", "libexec", "etc", "lib/courier/couriertcpd"):
         for path in (prefix / place).rglob("*"):
             if path.is_file() and not path.is_symlink() and path.suffix != ".pyc":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chain import PASSWORD, Chain, Listener
+from chain import FORMS, PASSWORD, Chain, Listener
 
 SECONDS = 30
 
@@ -72,10 +72,14 @@ class Watched:
 
     def sessions(self, wanted: Callable[[list[dict]], bool]) -> list[dict]:
         """Ask until they are as wanted: a stage tells a moment after the client has been answered."""
+        return self.server_when(lambda server: wanted(server["sessions"]))["sessions"]
+
+    def server_when(self, wanted: Callable[[dict], bool]) -> dict:
+        """Ask until the answer is as wanted."""
         deadline = time.monotonic() + SECONDS
-        while not wanted(sessions := self.server()["sessions"]):
-            assert time.monotonic() < deadline, sessions
-        return sessions
+        while not wanted(server := self.server()):
+            assert time.monotonic() < deadline, json.dumps(server)
+        return server
 
     def end(self) -> None:
         for client in self._clients:
@@ -127,6 +131,30 @@ def test_what_the_sessions_do(watched: Watched, chain: Chain) -> None:
     assert server["addresses"] == [{"ip": f"::ffff:127.0.0.{last}", "connections": 1, "limit": 5} for last in (9, 10)]
     second.close()
     watched.sessions(states("authenticated"))
+
+
+def test_the_fork_servers(watched: Watched) -> None:
+    least = FORMS[watched.chain.form]
+    expected = ["imaplogin", "imapd"] if least else []
+
+    def counts(serving: list[int]) -> Callable[[dict], bool]:
+        def fits(server: dict) -> bool:
+            stages = server["stages"]
+            return [stage["program"] for stage in stages] == expected and all(
+                stage["waiting"] >= least and stage["serving"] == count
+                for stage, count in zip(stages, serving, strict=False)
+            )
+
+        return fits
+
+    watched.server_when(counts([0, 0]))
+    clients = [watched.connect() for _ in range(3)]
+    watched.server_when(counts([3, 0]))
+    for client in clients[:2]:
+        client.login("stat-kim@example.com")
+    server = watched.server_when(counts([1, 2]))
+    processes = {pid for session in server["sessions"] for pid in session["processes"]}
+    assert not processes & {stage["pid"] for stage in server["stages"]}
 
 
 def test_the_table(watched: Watched, chain: Chain) -> None:

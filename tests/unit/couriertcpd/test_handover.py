@@ -84,7 +84,7 @@ def test_a_frame_that_is_none_is_refused_and_no_descriptor_stays_open(pair: Pair
 
 
 def test_a_full_queue_is_told_and_nothing_blocks(pair: Pair) -> None:
-    with pytest.raises(BlockingIOError):
+    with pytest.raises(BlockingIOError):  # noqa: PT012
         while True:
             handover.send(pair[0], FRAME, (2, 2, 2, 2))
     assert pair[0].getblocking()

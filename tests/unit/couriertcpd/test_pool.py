@@ -83,13 +83,26 @@ def test_while_all_are_needed_they_stay() -> None:
         assert (pool.surplus(now), pool.idle) == (0, 8)
 
 
-def test_those_that_come_back_are_not_too_many_while_they_fit() -> None:
-    pool = filled(4, 16)
+def test_those_that_come_back_stay_while_they_are_not_too_many() -> None:
+    pool = Pool(4, 6, reuse=True)
+    fill(pool, 0.0)
     take(pool, 3, 1.0)
-    fill(pool, 1.0)
-    for _ in range(3):
+    assert fill(pool, 1.0) == 3
+    for idle, surplus in ((5, 0), (6, 0), (7, 1)):
         pool.freed()
-    assert (pool.idle, pool.surplus(1.0)) == (7, 3)
+        assert (pool.idle, pool.surplus(1.0)) == (idle, surplus)
+
+
+def test_with_reuse_a_few_that_are_busy_are_waited_for() -> None:
+    pool = Pool(4, 16, reuse=True)
+    fill(pool, 0.0)
+    for _ in range(100):
+        take(pool, 2, 1.0)
+        assert (pool.missing(1.0), pool.wait(1.0)) == (0, None)
+        pool.freed()
+        pool.freed()
+    take(pool, 3, 1.0)
+    assert (pool.idle, pool.missing(1.0)) == (1, 3)
 
 
 def test_a_loop_of_failures_is_slow() -> None:

@@ -99,7 +99,7 @@ def test_user_and_password_as_literals_and_quoted(chain: Chain, account: Account
         assert talk.line() == b"a OK LOGIN Ok.\r\n"
     with Talk(chain.listener()) as talk:
         user, password = account.name.encode(), account.password.encode()
-        talk.send(b"a LOGIN {%d+}\r\n%s \"%s\"\r\n" % (len(user), user, password))
+        talk.send(b'a LOGIN {%d+}\r\n%s "%s"\r\n' % (len(user), user, password))
         assert talk.line() == b"a OK LOGIN Ok.\r\n"
 
 
