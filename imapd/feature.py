@@ -44,7 +44,7 @@ SELECTED = 2
 ANY = AUTHENTICATED | SELECTED
 
 # What a FETCH item needs of a message beside the session's view.
-NOTHING, FILE, CONTENT = range(3)
+NOTHING, FILE, HEADER, CONTENT = range(4)
 
 
 # A client may be silent that long; in IDLE too (RFC 3501 section 5.4, RFC 2177).
@@ -84,7 +84,8 @@ class Command:
 class FetchItem:
     r"""One FETCH data item.
 
-    reads        NOTHING, the FILE (a message that is gone cannot answer it) or its CONTENT
+    reads        NOTHING, the FILE (a message that is gone cannot answer it), its HEADER or all its CONTENT; a function
+                 of the item where that depends on what is asked
     render       octets of `NAME value` for one message; an iterable where the value may be large
     column       instead, where it reads NOTHING: the octets for many messages of a view at once, by their indexes
     sets_seen    tells whether fetching it as asked sets \Seen
@@ -93,13 +94,13 @@ class FetchItem:
     __slots__ = ("column", "name", "reads", "render", "sets_seen")
 
     def __init__(
-        self, name: bytes, reads: int,
+        self, name: bytes, reads: int | Callable[[Item], int],
         render: Callable[[Session, Message, Item], bytes | Iterable[bytes]] | None = None,
         column: Callable[[View, Sequence[int]], list[bytes]] | None = None,
         sets_seen: Callable[[Item], bool] | None = None,
     ) -> None:  # fmt: skip
         self.name = name
-        self.reads = reads
+        self.reads: Callable[[Item], int] = (lambda item: reads) if isinstance(reads, int) else reads
         self.column = column
         self.render = render or _one_of(column)
         self.sets_seen = sets_seen

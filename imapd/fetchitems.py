@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imapd import bodystructure, envelope, section
-from imapd.feature import CONTENT, FILE, NOTHING, FetchItem
+from imapd.feature import CONTENT, FILE, HEADER, NOTHING, FetchItem
 from imapd.view import ALL_FLAGS, flag_words
 from imapd.wire import datetime
 from imapd.wire.section import Section
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PLAIN_FLAGS = [b"FLAGS (%s)" % flag_words(bits, False) for bits in range(ALL_FLAGS + 1)]
 
-WHOLE, HEADER, TEXT = Section(), Section(text=b"HEADER"), Section(text=b"TEXT")
+_WHOLE, _HEADER, _TEXT = Section(), Section(text=b"HEADER"), Section(text=b"TEXT")
 
 
 def _uids(view: View, indexes: Sequence[int]) -> list[bytes]:
@@ -44,7 +44,7 @@ def _size(session: Session, message: Message, item: Item) -> bytes:
 
 
 def _envelope(session: Session, message: Message, item: Item) -> bytes:
-    return b"ENVELOPE " + envelope.render(message.content.header)
+    return b"ENVELOPE " + envelope.render(message.head.header)
 
 
 def _bodystructure(session: Session, message: Message, item: Item) -> bytes:
@@ -58,19 +58,25 @@ def _body(session: Session, message: Message, item: Item) -> bytes:
 def _body_section(session: Session, message: Message, item: Item) -> Iterator[bytes]:
     assert item.section is not None  # noqa: S101
     is_header = item.section.text not in (b"", b"TEXT")
-    return _text(session, item.response_name, section.extract(message.content, item.section), item.partial, is_header)
+    octets = message.head if _section_reads(item) == HEADER else message.content
+    return _text(session, item.response_name, section.extract(octets, item.section), item.partial, is_header)
+
+
+def _section_reads(item: Item) -> int:
+    assert item.section is not None  # noqa: S101
+    return HEADER if not item.section.part and item.section.text.startswith(b"HEADER") else CONTENT
 
 
 def _rfc822(session: Session, message: Message, item: Item) -> Iterator[bytes]:
-    return _text(session, item.name, section.extract(message.content, WHOLE), None, False)
+    return _text(session, item.name, section.extract(message.content, _WHOLE), None, False)
 
 
 def _rfc822_header(session: Session, message: Message, item: Item) -> Iterator[bytes]:
-    return _text(session, item.name, section.extract(message.content, HEADER), None, True)
+    return _text(session, item.name, section.extract(message.head, _HEADER), None, True)
 
 
 def _rfc822_text(session: Session, message: Message, item: Item) -> Iterator[bytes]:
-    return _text(session, item.name, section.extract(message.content, TEXT), None, False)
+    return _text(session, item.name, section.extract(message.content, _TEXT), None, False)
 
 
 def _text(
@@ -99,11 +105,11 @@ ITEMS = (
     FetchItem(b"FLAGS", NOTHING, column=_flags),
     FetchItem(b"INTERNALDATE", FILE, _internaldate),
     FetchItem(b"RFC822.SIZE", CONTENT, _size),
-    FetchItem(b"ENVELOPE", CONTENT, _envelope),
+    FetchItem(b"ENVELOPE", HEADER, _envelope),
     FetchItem(b"BODYSTRUCTURE", CONTENT, _bodystructure),
     FetchItem(b"BODY", CONTENT, _body),
-    FetchItem(b"BODY[]", CONTENT, _body_section, sets_seen=_unless_peek),
+    FetchItem(b"BODY[]", _section_reads, _body_section, sets_seen=_unless_peek),
     FetchItem(b"RFC822", CONTENT, _rfc822, sets_seen=_always),
-    FetchItem(b"RFC822.HEADER", CONTENT, _rfc822_header),
+    FetchItem(b"RFC822.HEADER", HEADER, _rfc822_header),
     FetchItem(b"RFC822.TEXT", CONTENT, _rfc822_text, sets_seen=_always),
 )

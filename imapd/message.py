@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from mmap import ACCESS_READ, mmap
 
-from imapd.feature import CONTENT, FILE
+from imapd.feature import CONTENT, FILE, HEADER
+from maildir import rfc822
 from maildir.message import Message as Content
 
 TYPE_CHECKING = False
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 # Larger files are mapped, so that no session holds a whole large message in memory.
 READ_OCTETS = 1 << 20
 
+# Nearly every header ends within so many octets; for questions about the header no more is read of a larger file.
+HEAD_OCTETS = 1 << 14
+
 
 class Message:
     """The message at an index of a view; a context manager that closes the file.
@@ -24,7 +28,7 @@ class Message:
     Everything that reads the file raises FileNotFoundError when the message is gone.
     """
 
-    __slots__ = ("_content", "_descriptor", "_stat", "index", "view")
+    __slots__ = ("_content", "_descriptor", "_head", "_stat", "index", "view")
 
     def __init__(self, view: View, index: int) -> None:
         self.view = view
@@ -32,6 +36,7 @@ class Message:
         self._descriptor = -1
         self._stat: os.stat_result | None = None
         self._content: Content | None = None
+        self._head: Content | None = None
 
     def __enter__(self) -> Message:
         return self
@@ -59,11 +64,13 @@ class Message:
             self._stat = os.fstat(self._descriptor)
 
     def need(self, what: int) -> None:
-        """Look at what feature.FILE or feature.CONTENT stand for, so that a failure comes now and not later."""
+        """Look at what feature.FILE, HEADER or CONTENT stand for, so that a failure comes now and not later."""
         if what >= FILE:
             self.open()
         if what >= CONTENT:
             _ = self.content
+        elif what == HEADER:
+            _ = self.head
 
     @property
     def mtime(self) -> float:
@@ -82,6 +89,20 @@ class Message:
             mapped = size > READ_OCTETS
             self._content = Content(mmap(self._descriptor, 0, access=ACCESS_READ) if mapped else self._read(size))
         return self._content
+
+    @property
+    def head(self) -> Content:
+        """What answers questions about the header of the message as `content` does, and may hold nothing else."""
+        if self._content is not None:
+            return self._content
+        if self._head is None:
+            self.open()
+            assert self._stat is not None  # noqa: S101
+            octets = os.pread(self._descriptor, HEAD_OCTETS, 0) if self._stat.st_size > HEAD_OCTETS else b""
+            body = rfc822.body_start(octets, 0, len(octets))
+            # A header that may go on behind what was read takes the whole message.
+            self._head = Content(octets[:body]) if body < len(octets) else self.content
+        return self._head
 
     def _read(self, size: int) -> bytes:
         octets = os.read(self._descriptor, size)

@@ -138,7 +138,7 @@ class _Compiler:
         lowered = name.lower()
 
         def test(message: Message) -> bool:
-            return any(wanted in folded(encodedword.decode(value)) for value in message.content.header.every(lowered))
+            return any(wanted in folded(encodedword.decode(value)) for value in message.head.header.every(lowered))
 
         return HEADER, test
 
@@ -175,7 +175,7 @@ def _arrived(message: Message) -> Date:
 
 def _sent(decide: Callable[[Date], bool]) -> Costed:
     def test(message: Message) -> bool:
-        value = message.content.header.first(b"date")
+        value = message.head.header.first(b"date")
         parsed = dates.parse(value) if value is not None else None
         return parsed is not None and decide(parsed.day_written)
 

@@ -27,9 +27,12 @@ MAX_ADDRESSES = 10_000  # entries of one list, groups' marks counted too; furthe
 # A mailbox in its usual form, with the comma behind it: nearly all that there are.
 _PLAIN = rb"[^\x00-\x20()<>\[\],;:\"\\@]++"
 _USUAL = re.compile(
-    rb"[ \t]*+(?:(?:(?:\"([^\"\\]*+)\"|(" + _PLAIN + rb"(?:[ ]" + _PLAIN + rb")*))[ \t]*+)?"
-    rb"<(" + _PLAIN + rb")@(" + _PLAIN + rb")>|(" + _PLAIN + rb")@(" + _PLAIN + rb"))[ \t]*+(?:,|\Z)"
+    rb"[ \t]*+(?:(?:(?:\"((?:[^\"\\]++|\\.)*)\"|(" + _PLAIN + rb"(?:[ ]" + _PLAIN + rb")*))[ \t]*+)?"
+    rb"<(" + _PLAIN + rb")@(" + _PLAIN + rb")>|(" + _PLAIN + rb")@(" + _PLAIN + rb"))[ \t]*+(?:,|\Z)",
+    re.DOTALL,
 )
+# A comma in an encoded word looks like one between two addresses.
+_COMMA_WITHIN = re.compile(rb"=\?[^?\s]{1,60}+\?[BbQq]\?[^?\s,]*+,")
 _ATOM = (
     rb"(?P<blank>[\s\x00]++)"
     rb"|(?P<atom>=\?[^?\s]{1,60}+\?[BbQq]\?[^?\s]*+\?=|\[[^\[\]<>,;\"()]*+\]?|[^\s\x00()<>\[\],;:\"@\\]++|\\)"
@@ -47,16 +50,17 @@ def parse(value: bytes) -> list[Address]:
     """The addresses of one field; see the module."""
     found: list[Address] = []
     at = 0
-    # A comma in an encoded word looks like one between two addresses.
-    usual = None if b"," in value and b"=?" in value else _USUAL.match(value)
+    usual = None if _COMMA_WITHIN.search(value) else _USUAL.match(value)
     while usual and len(found) < MAX_ADDRESSES:
         quoted, name, mailbox, host, bare_mailbox, bare_host = usual.groups()
+        if quoted and b"\\" in quoted:
+            quoted = _ESCAPED.sub(rb"\1", quoted)
         found.append((quoted or name or None, None, mailbox or bare_mailbox, host or bare_host))
         at = usual.end()
         if at == len(value):
             return found
         usual = _USUAL.match(value, at)
-    return found if usual else _List().read(value)
+    return found if usual else _List(found).read(value[at:])
 
 
 class _Words:
@@ -143,8 +147,8 @@ def _phrase(pieces: list[bytes], spaced: list[bool]) -> bytes:
 class _List:
     """The state of reading one list."""
 
-    def __init__(self) -> None:
-        self.found: list[Address] = []
+    def __init__(self, found: list[Address]) -> None:
+        self.found = found
         self.in_group = False
         self._next()
 
@@ -156,7 +160,7 @@ class _List:
         self.comment = b""
 
     def read(self, value: bytes) -> list[Address]:
-        """All entries of the list."""
+        """All entries that were found before, and those of the list."""
         for kind, text, spaced in _tokens(value):
             if kind == "word":
                 self._current().add(text, spaced)

@@ -50,7 +50,7 @@ def _fetch(
 ) -> Generator[bytes, None, None]:
     view = session.selected()
     rows = _rows(session, items)
-    reads = max(row.reads for row, _ in rows)
+    reads = max(row.reads(item) for row, item in rows)
     sets_seen = not view.read_only and any(row.sets_seen is not None and row.sets_seen(item) for row, item in rows)
     if reads == NOTHING:
         yield from _from_view(view, list(indexes), rows)

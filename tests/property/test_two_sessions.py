@@ -26,10 +26,13 @@ KEYWORDS = frozenset(flag for flag in FLAGS if not flag.startswith(b"\\"))
 BITS = {word: bit for bit, word in WORDS.items() if isinstance(bit, int)}
 
 SESSION = st.integers(0, 1)
-SOME_FLAGS = st.sets(st.sampled_from(FLAGS), max_size=3)
-PLACES = st.sets(st.integers(0, 3), min_size=1, max_size=3)
+# Few of each, so that the sessions meet.
+SOME_FLAGS = st.sets(st.sampled_from((DELETED, SEEN, b"k1", b"k2")), max_size=2)
+PLACES = st.sets(st.integers(0, 2), min_size=1, max_size=2)
 READ_ONLY = st.sampled_from((False, False, False, False, True))
 BY_UID = st.booleans()
+FIRST_SECOND = 1_700_000_000
+OPERATIONS = st.sampled_from((b"+FLAGS", b"-FLAGS", b"FLAGS"))
 
 
 class Message:
@@ -140,7 +143,7 @@ class TwoSessions(RuleBasedStateMachine):
         """Messages as the client sees them; none while it has none."""
         client = self.clients[session]
         messages = client.view.messages if client.view else []
-        return client, [messages[place] for place in sorted(places) if place < len(messages)]
+        return client, [messages[place] for place in sorted({place % len(messages) for place in places if messages})]
 
     def addressed(self, client: Client, messages: list[Known], command: bytes, by_uid: bool) -> bytes:
         if by_uid:
@@ -160,7 +163,7 @@ class TwoSessions(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        for flags in (set(), {DELETED}, {b"k1"}):
+        for flags in (set(), {DELETED}, {b"k1"}, {DELETED, b"k2"}):
             self.append(0, flags)
         for session in (0, 1):
             self.select(session, read_only=False)
@@ -225,7 +228,7 @@ class TwoSessions(RuleBasedStateMachine):
         session=SESSION,
         places=PLACES,
         by_uid=BY_UID,
-        operation=st.sampled_from((b"+FLAGS", b"-FLAGS", b"FLAGS")),
+        operation=OPERATIONS,
         silent=st.booleans(),
         flags=SOME_FLAGS,
     )
@@ -258,6 +261,41 @@ class TwoSessions(RuleBasedStateMachine):
             # What others did to the keywords need only be told at the next look, if they were not asked about.
             assert (known.flags or frozenset()) - KEYWORDS == now - KEYWORDS
             assert (known.flags or frozenset()) & flags == now & flags
+
+    @rule(
+        session=SESSION,
+        places=PLACES,
+        others=OPERATIONS,
+        their_flags=SOME_FLAGS,
+        reads=st.booleans(),
+        flags=st.none() | SOME_FLAGS,
+        expunges=st.booleans(),
+    )
+    def meet(
+        self,
+        session: int,
+        places: set[int],
+        others: bytes,
+        their_flags: set[bytes],
+        reads: bool,
+        flags: set[bytes] | None,
+        expunges: bool,
+    ) -> None:
+        """One changes what the other has not looked at again when it goes on."""
+        for each in (0, 1):
+            if self.clients[each].view is None or self.clients[each].read_only:
+                self.select(each, read_only=False)
+        while len(self.messages) < 3:
+            self.append(0, set())
+        self.noop(1, b"NOOP")
+        self.store(1 - session, places, False, others, False, their_flags)
+        if reads:
+            self.fetch_text(session, places, False, True)
+        if flags is not None:
+            self.store(session, places, False, b"+FLAGS", True, flags)
+        if expunges:
+            self.expunge(session, None)
+        self.noop(session, b"NOOP")
 
     @rule(session=SESSION, places=PLACES, by_uid=BY_UID, peek=st.booleans())
     def fetch_text(self, session: int, places: set[int], by_uid: bool, peek: bool) -> None:
@@ -347,12 +385,12 @@ class TwoSessions(RuleBasedStateMachine):
     @rule()
     def deliver(self) -> None:
         token = self.new_token()
-        # After whatever came before, by the order in which uids are given.
-        name = names.temporary(b"%06d" % self.count)
+        # Uids are given by the second of arrival: this comes after all that came before.
+        name = b"%d.M1P1.host" % (FIRST_SECOND + self.count)
         (self.maildir / "new" / os.fsdecode(name)).write_bytes(message_of(token, 20).replace(b"\r\n", b"\n"))
         self.delivered.append(token)
 
-    @rule(place=st.integers(0, 3), flags=st.none() | SOME_FLAGS)
+    @rule(place=st.integers(0, 2), flags=st.none() | SOME_FLAGS)
     def change_from_outside(self, place: int, flags: set[bytes] | None) -> None:
         """Another program sets all flags of a message, or (None) removes it."""
         uids = sorted(self.messages)

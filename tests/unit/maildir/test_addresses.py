@@ -99,12 +99,18 @@ def test_the_usual_forms_are_read_as_the_long_way_does():
         b"a\tb <c@d>",
         b'"" <c@d>',
         b"c@d",
+        b'"a \\"b\\" c" <c@d>',
+        b"=?utf-8?q?a_b?= <c@d>",
+        b"=?utf-8?q?a,b?= <c@d>",  # only read in the long way, whatever stands around it
+        b"<@a,@b:c@d>",
+        b"(e) c@d",
+        b"f: c@d",
     )
     for one in forms:
-        assert parse(one) == addresses._List().read(one)
+        assert parse(one) == addresses._List([]).read(one)
         for other in forms:
             value = one + b"," + other
-            assert parse(value) == addresses._List().read(value)
+            assert parse(value) == addresses._List([]).read(value)
 
 
 def test_the_number_of_addresses_is_capped():
