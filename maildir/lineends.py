@@ -93,6 +93,10 @@ def _crlf(octets: Octets, start: int, end: int) -> int:
 
 def _count(octets: Octets, what: bytes, start: int, end: int) -> int:
     if isinstance(octets, bytes):
+        if what == b"\n":
+            # count() looks at each octet, replace() leaps from one to the next.
+            octets = octets[start:end]
+            return len(octets) - len(octets.replace(b"\n", b""))
         return octets.count(what, start, end)
     # An mmap has no count().  Blocks overlap by what an occurrence could reach into the next one.
     over = len(what) - 1
