@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 MAX_LANGUAGES = 100  # of one part
 
 _BLOCK = 1 << 16  # octets that are looked through at once for 8-bit ones
-_NAMES = frozenset(
-    (
-        b"content-id",
-        b"content-description",
-        b"content-md5",
-        b"content-disposition",
-        b"content-language",
-        b"content-location",
-    )
-)
 
 
 def render(part: Part, extended: bool, utf8: bool = False) -> bytes:
@@ -41,7 +31,7 @@ def render(part: Part, extended: bool, utf8: bool = False) -> bytes:
 
 
 def _append(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None:
-    fields = {name: values[0] for name, values in part.header.collect(_NAMES).items()}
+    fields = part.fields
     pieces.append(b"(")
     if part.children:
         for child in part.children:
