@@ -12,6 +12,7 @@ from __future__ import annotations
 from imapd import envelope
 from imapd.headertext import nstring
 from maildir import rfc2231
+from maildir.lineends import let_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,4 +102,9 @@ def _languages(value: bytes | None, utf8: bool) -> bytes:
 
 def _is_ascii(part: Part) -> bool:
     octets = part.header.octets
-    return all(octets[at : min(at + _BLOCK, part.end)].isascii() for at in range(part.body, part.end, _BLOCK))
+    for at in range(part.body, part.end, _BLOCK):
+        end = min(at + _BLOCK, part.end)
+        if not octets[at:end].isascii():
+            return False
+        let_go(octets, at, end)
+    return True

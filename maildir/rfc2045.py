@@ -34,7 +34,7 @@ from __future__ import annotations
 import re
 
 from maildir import rfc2231
-from maildir.lineends import LineEnds
+from maildir.lineends import LineEnds, find
 from maildir.rfc822 import EMPTY_LINES, Header, body_start, fields_between
 
 TYPE_CHECKING = False
@@ -151,7 +151,7 @@ class _Forward:
         """As bytes.find()."""
         if self.found < start:
             begin = max(start, self.clear)
-            self.found = self.octets.find(self.what, begin, end)
+            self.found = find(self.octets, self.what, begin, end)
             if self.found < 0:
                 self.clear = max(begin, end - len(self.what) + 1)
                 return -1
@@ -235,7 +235,7 @@ class _Divider:
         octets = self.octets
         at = max(start - 1, 0)
         while self.levels and self.dashes < MAX_DASHES:
-            at = octets.find(self.prefix, at, end)
+            at = find(octets, self.prefix, at, end)
             if at < 0:
                 return None
             longest = at + 3 + MAX_BOUNDARY + _PADDING
