@@ -12,6 +12,7 @@ from __future__ import annotations
 from imapd import envelope
 from imapd.headertext import nstring
 from maildir import rfc2231
+from maildir.lineends import let_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
 MAX_LANGUAGES = 100  # of one part
 
 _BLOCK = 1 << 16  # octets that are looked through at once for 8-bit ones
-_NAMES = frozenset(
-    (
-        b"content-id",
-        b"content-description",
-        b"content-md5",
-        b"content-disposition",
-        b"content-language",
-        b"content-location",
-    )
-)
 
 
 def render(part: Part, extended: bool, utf8: bool = False) -> bytes:
@@ -41,7 +32,7 @@ def render(part: Part, extended: bool, utf8: bool = False) -> bytes:
 
 
 def _append(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None:
-    fields = {name: values[0] for name, values in part.header.collect(_NAMES).items()}
+    fields = part.fields
     pieces.append(b"(")
     if part.children:
         for child in part.children:
@@ -111,4 +102,9 @@ def _languages(value: bytes | None, utf8: bool) -> bytes:
 
 def _is_ascii(part: Part) -> bool:
     octets = part.header.octets
-    return all(octets[at : min(at + _BLOCK, part.end)].isascii() for at in range(part.body, part.end, _BLOCK))
+    for at in range(part.body, part.end, _BLOCK):
+        end = min(at + _BLOCK, part.end)
+        if not octets[at:end].isascii():
+            return False
+        let_go(octets, at, end)
+    return True

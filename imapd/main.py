@@ -18,7 +18,7 @@ from imapd.errors import Bye, TimedOut
 from imapd.serve import Disconnected, Driver, Shutdown, bye
 from imapd.session import Session
 from imapd.wire import response
-from maildir import clock
+from maildir import clock, directories, fs
 from maildir.account import Account
 
 TYPE_CHECKING = False
@@ -119,8 +119,7 @@ def _open(client: Client, argv: list[str]) -> Session:
     _check_owner(client)
     if not environ.text("HOSTNAME"):
         environ.put("HOSTNAME", socket.gethostname())
-    if abs(clock.clock_skew(b".")) > clock.MAX_SKEW_SECONDS:
-        raise Bye("Clock skew detected. Check the clock on the file server", FAILED)
+    _check_clock(client)
     account = Account()
     trash.empty_old(account)
     return Session(account, client.user, registry.FETCH_ITEMS, registry.STATUS_ITEMS)
@@ -142,6 +141,19 @@ def _check_owner(client: Client) -> None:
         owner, served = f"{maildir.st_uid}.{maildir.st_gid}", f"{os.geteuid()}.{os.getegid()}"
         log.err(f"{client.user}: maildir owned by {owner}, served as {served}")
         raise Bye("[ALERT] Fatal error: Account's mailbox directory is not owned by the correct uid or gid: ", FAILED)
+
+
+def _check_clock(client: Client) -> None:
+    """The clock of the file server; a maildir that cannot be written to is served without that being known."""
+    try:
+        skew = directories.completing(b".", lambda: clock.clock_skew(b"."))
+    except OSError as error:
+        log.err(f"{client.user}: {log.printable(error.filename or b'.')}: {error.strerror}")
+        if error.errno not in fs.UNWRITABLE:
+            raise Bye(f"[ALERT] Fatal error: {error.strerror}: {error.strerror}", FAILED) from None
+        return
+    if abs(skew) > clock.MAX_SKEW_SECONDS:
+        raise Bye("Clock skew detected. Check the clock on the file server", FAILED)
 
 
 def _greet(driver: Driver, client: Client) -> None:

@@ -7,9 +7,11 @@ blanks as one; a charset that cannot be decoded does not match.
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 
+from couriertcpd import log
 from imapd.errors import Bad, No
 from imapd.message import Message
 from maildir import charsets, dates, encodedword, names
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 # What a predicate has to look at, in rising cost.
 VIEW, FILE, HEADER, BODY = range(4)
 
+# A file is so, and stays so: permission, a directory or a pipe in its place, a link.  Other errors fail the search.
+_UNREADABLE = frozenset((errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO))
+
 _BLANKS = re.compile(r"\s+")
 
 _FLAG_KEYS = {
@@ -41,7 +46,7 @@ _FLAG_KEYS = {
 
 
 def matching(view: View, charset: bytes | None, node: Node) -> Iterator[int]:
-    """Indexes of the messages that match, ascending; messages that are gone match nothing.
+    """Indexes of the messages that match, ascending; one that is gone, or is no readable file, matches nothing.
 
     Raises No for an unknown charset and Bad for a key that makes no sense here, before the first one is asked for.
     """
@@ -58,6 +63,10 @@ def _scan(view: View, cost: int, test: Test) -> Iterator[int]:
                     yield index
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                if error.errno not in _UNREADABLE:
+                    raise
+                log.err(f"{log.printable(view.names[index])}: {error.strerror}; no search finds it")
 
 
 class _Compiler:
@@ -188,4 +197,4 @@ def _texts(message: Message, with_headers: bool) -> Iterator[str]:
             for field in part.header.fields:
                 yield encodedword.decode(part.header.raw(field))
         if part.maintype == b"text":
-            yield encodedword.decoded_text(part)
+            yield from encodedword.decoded_texts(part)

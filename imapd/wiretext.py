@@ -11,7 +11,7 @@ what is before them again.
 
 from __future__ import annotations
 
-from maildir.lineends import LineEnds
+from maildir.lineends import LineEnds, let_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Piece:
         while at < self.end and left != 0:
             end = min(at + _BLOCK, self.end)
             chunk = _converted(self.octets, at, end)
+            let_go(self.octets, at, end)
             at = end
             if skip:
                 chunk, skip = chunk[skip:], max(skip - len(chunk), 0)

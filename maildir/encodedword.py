@@ -2,7 +2,7 @@
 
     decode(value) -> str           a field's value as text; broken words stay as they are
     encode(value) -> bytes         raw 8-bit words of a value as encoded words, all else untouched
-    decoded_text(part) -> str      the content of a part: transfer encoding and charset undone
+    decoded_texts(part)            the content of a part in pieces: transfer encoding and charset undone
 
 None of them raises on any input.
 
@@ -16,12 +16,16 @@ import re
 from binascii import Error, a2b_base64, a2b_qp
 
 from maildir import charsets, rfc2231
+from maildir.lineends import let_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from maildir.rfc2045 import Part
 
-MAX_TEXT = 1 << 26  # octets on disk of one part that are decoded; what is behind them is not found by a search
+MAX_TEXT = 1 << 23  # octets on disk that are decoded at once: as text they can take four times the memory, or more
+OVERLAP = 1 << 18  # octets, or more, that two pieces have in common: what a client can search for is whole in one
 
 # Linear: after each "=?" nothing is read beyond the next question marks.  Blanks in Q words are wrong and common.
 _WORD = re.compile(rb"=\?([^?\s*]{1,60}+)(?:\*[^?\s]{0,60}+)?\?(?:([Bb])\?([^?\s]*+)|[Qq]\?([^?\r\n]*+))\?=")
@@ -87,10 +91,22 @@ def encode(value: bytes) -> bytes:
     return b"".join(encoded)
 
 
-def decoded_text(part: Part) -> str:
-    """The content of a part as text; octets that make no sense become U+FFFD or are dropped."""
-    octets = part.header.octets[part.body : min(part.end, part.body + MAX_TEXT)]
-    return charsets.decode(_without_encoding(octets, part.encoding()), rfc2231.find(part.parameters, b"charset") or b"")
+def decoded_texts(part: Part) -> Iterator[str]:
+    """The content of a part as text, a large one in pieces that overlap and are cut at line ends where there are any.
+
+    Octets that make no sense become U+FFFD or are dropped.
+    """
+    octets, encoding = part.header.octets, part.encoding()
+    charset = rfc2231.find(part.parameters, b"charset") or b""
+    start, end = part.body, 0
+    while end < part.end:
+        end = min(part.end, start + MAX_TEXT)
+        if end < part.end:
+            end = octets.rfind(b"\n", end - OVERLAP, end) + 1 or end
+        yield charsets.decode(_without_encoding(octets[start:end], encoding), charset)
+        let_go(octets, start, end)
+        back = end - OVERLAP
+        start = octets.rfind(b"\n", back - OVERLAP, back) + 1 or back
 
 
 def _octets(match: re.Match[bytes]) -> bytes | None:

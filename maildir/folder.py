@@ -15,7 +15,7 @@ import errno
 import time
 
 from couriertcpd import environ, log
-from maildir import fs, listing, lock, names, purge, recent, uidlist
+from maildir import directories, fs, listing, lock, names, purge, recent, uidlist
 from maildir.incoming import Incoming
 from maildir.keywordlist import NONE
 from maildir.keywords import Keywords
@@ -54,12 +54,7 @@ class Folder:
         With write=False the uid list stays as it is: messages without a uid get one in memory, for this object alone.
         When the list cannot be written (disk full, no permission), messages without a uid stay unseen until it can.
         """
-        try:
-            return self._scan(write)
-        except FileNotFoundError:
-            if not self._complete_directories():
-                raise
-            return self._scan(write)
+        return directories.completing(self.path, lambda: self._scan(write))
 
     def _scan(self, write: bool) -> Snapshot:
         self._purge()
@@ -121,9 +116,12 @@ class Folder:
     def _number_locked(self) -> Snapshot:
         uid_list = self._uid_list.read_locked()
         seen = listing.read(self._cur)
-        if seen.twins:
-            for pair in seen.twins:
-                self._part_twins(pair)
+        broken = [name for base, name in seen.by_base.items() if b"\n" in base]  # two lines of the uid list
+        if broken or seen.twins:
+            for name in broken:
+                self._rename_anew(name, b"broken", "a line break in the name; it gets another")
+            for _, name in seen.twins:
+                self._rename_anew(name, b"twin", "a second file of that name; it counts as another message")
             seen = listing.read(self._cur)
         known = {} if uid_list is None else uid_list.uids
         by_base = self._with_missed(known, seen)
@@ -160,18 +158,21 @@ class Folder:
         self._unwritten = view
         return Snapshot(view, Match(view.uids, by_base), {view.uids[key] for key in by_base if key not in known})
 
-    def _part_twins(self, pair: tuple[bytes, bytes]) -> None:
-        """Give the second of two files with one base (a restored backup, say) a base of its own."""
+    def _rename_anew(self, name: bytes, label: bytes, why: str) -> None:
+        """Give a file a base of its own, as it cannot stay under the one that it has (a restored backup, say)."""
         try:
-            found = fs.lstat(self._cur + pair[1])
-            name = names.unique(names.temporary(b"twin"), found.st_dev, found.st_ino, found.st_size)
-            fs.rename(self._cur + pair[1], self._cur + names.with_flags(name, names.flags_of(pair[1])))
+            found = fs.lstat(self._cur + name)
+            base = names.unique(names.temporary(label), found.st_dev, found.st_ino, found.st_size)
+            fs.rename(self._cur + name, self._cur + names.with_flags(base, names.flags_of(name)))
         except FileNotFoundError:
             return
-        log.warn(f"{log.printable(self._cur + pair[1])}: a second file of that name; it counts as another message")
+        log.warn(f"{log.printable(self._cur + name)}: {why}")
 
     def status(self) -> Status:
         """Count what is there; moves and writes nothing."""
+        return directories.completing(self.path, self._status)
+
+    def _status(self) -> Status:
         arrived = {names.base(name) for name in fs.listdir(self._new) if name[:1] != b"."}
         uid_list = self._uid_list.read() or UidList(uidlist.first_uidvalidity(int(time.time())))
         by_base = self._with_missed(uid_list.uids, listing.read(self._cur))
@@ -269,6 +270,8 @@ class Folder:
                     act(name)
                 except FileNotFoundError:
                     renamed[names.base(name)] = name
+                except IsADirectoryError:  # put there by hand; it must not keep all the others
+                    log.err(f"{log.printable(self._cur + name)}: a directory, which is not removed")
                 else:
                     self._expunged.add(names.base(name))
                     removed.append(name)
@@ -293,7 +296,7 @@ class Folder:
 
     def new_message(self) -> Incoming:
         """Begin a message in this folder."""
-        return Incoming(self.path)
+        return directories.completing(self.path, lambda: Incoming(self.path))
 
     def store(self, messages: list[Incoming]) -> tuple[int, list[int]]:
         """Put committed messages into the folder, all or none; return the uidvalidity and their uids, ascending."""
@@ -373,19 +376,6 @@ class Folder:
                 purge.purge(self.path + b"/tmp")
             except PermissionError:
                 return  # somebody else's folder
-
-    def _complete_directories(self) -> bool:
-        """Make what is missing of cur/, new/ and tmp/ (some backup programs drop empty ones); False: no maildir."""
-        parts = [self.path + b"/" + part for part in (b"cur", b"new", b"tmp")]
-        missing = [part for part in parts if not fs.is_directory(part)]
-        if not 1 <= len(missing) <= 2:
-            return False
-        for part in missing:
-            try:
-                fs.mkdir(part)
-            except FileExistsError:
-                continue
-        return True
 
     def _warn(self, error: OSError) -> None:
         if not self._warned:

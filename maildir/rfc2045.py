@@ -9,6 +9,7 @@
     Part.parameters               of Content-Type, see rfc2231
     Part.children                 the parts of a multipart, else empty
     Part.message                  the message in a message/rfc822, else None
+    Part.fields       unfolded values of its MIME_FIELDS by lower-case name, the first one of each
     Part.encoding()               Content-Transfer-Encoding in lower case, b"" when there is none
     Part.newlines(), .wire_octets()   of the content, counted when asked for
     Part.walk()                   this part and all below, in order
@@ -33,7 +34,7 @@ from __future__ import annotations
 import re
 
 from maildir import rfc2231
-from maildir.lineends import LineEnds
+from maildir.lineends import LineEnds, find
 from maildir.rfc822 import EMPTY_LINES, Header, body_start, fields_between
 
 TYPE_CHECKING = False
@@ -48,6 +49,11 @@ MAX_DEPTH = 100  # levels of multipart and message/rfc822
 MAX_BOUNDARY = 1_000  # octets of a boundary (RFC 2046 allows 70)
 MAX_DASHES = 1_000_000  # lines that begin as the open boundaries do and are none
 
+MIME_FIELDS = frozenset(
+    b"content-" + name
+    for name in (b"type", b"transfer-encoding", b"id", b"description", b"md5", b"disposition", b"language", b"location")
+)
+
 _PADDING = 100  # blanks behind a boundary
 
 _TYPE = re.compile(rb"([!#-'*+\-.0-9A-Z^-~]++)\s*+/\s*+([!#-'*+\-.0-9A-Z^-~]++)", re.IGNORECASE)
@@ -60,7 +66,7 @@ _MESSAGE = (b"message", b"rfc822")
 class Part:
     """One node of the tree; see the module for its attributes."""
 
-    __slots__ = ("children", "end", "header", "line_ends", "maintype", "message", "parameters", "subtype")
+    __slots__ = ("children", "end", "fields", "header", "line_ends", "maintype", "message", "parameters", "subtype")
 
     def __init__(self, header: Header, line_ends: LineEnds, default: tuple[bytes, bytes]) -> None:
         self.header = header
@@ -70,7 +76,8 @@ class Part:
         self.parameters: Parameters = ()
         self.children: list[Part] = []
         self.message: Part | None = None
-        value = header.first(b"content-type")
+        self.fields = {name: values[0] for name, values in header.collect(MIME_FIELDS).items()}
+        value = self.fields.get(b"content-type")
         if value is not None:
             self.maintype, self.subtype, self.parameters = content_type(value)
 
@@ -86,7 +93,7 @@ class Part:
 
     def encoding(self) -> bytes:
         """Content-Transfer-Encoding in lower case, b"" when there is none."""
-        match = _TOKEN.match(self.header.first(b"content-transfer-encoding") or b"")
+        match = _TOKEN.match(self.fields.get(b"content-transfer-encoding", b""))
         return match[0].lower() if match else b""
 
     def newlines(self) -> int:
@@ -144,7 +151,7 @@ class _Forward:
         """As bytes.find()."""
         if self.found < start:
             begin = max(start, self.clear)
-            self.found = self.octets.find(self.what, begin, end)
+            self.found = find(self.octets, self.what, begin, end)
             if self.found < 0:
                 self.clear = max(begin, end - len(self.what) + 1)
                 return -1
@@ -228,7 +235,7 @@ class _Divider:
         octets = self.octets
         at = max(start - 1, 0)
         while self.levels and self.dashes < MAX_DASHES:
-            at = octets.find(self.prefix, at, end)
+            at = find(octets, self.prefix, at, end)
             if at < 0:
                 return None
             longest = at + 3 + MAX_BOUNDARY + _PADDING
@@ -258,8 +265,9 @@ class _Divider:
             opaque = part.maintype == b"multipart" and not part.children
             if opaque or ((part.maintype, part.subtype) == _MESSAGE and part.message is None):
                 (part.maintype, part.subtype), part.parameters = _TEXT, ()
+        expected = any(self.boundaries[level:])
         del self.open[level:], self.boundaries[level:]
-        if ended:
+        if expected:
             self._expect()
 
     def _find(self, what: bytes, start: int, end: int) -> int:

@@ -1,9 +1,11 @@
 """Encoded words and encoded bodies, whole and broken."""
 
+from binascii import b2a_base64
+
 import pytest
 
 from maildir import charsets, encodedword
-from maildir.encodedword import decode, decoded_text, encode
+from maildir.encodedword import decode, decoded_texts, encode
 from maildir.rfc2045 import parse
 
 
@@ -111,7 +113,7 @@ def test_every_charset_of_python_takes_every_octet():
 
 def text_of(encoding: bytes, content: bytes, charset: bytes = b"utf-8") -> str:
     header = b"Content-Type: text/plain; charset=" + charset + b"\nContent-Transfer-Encoding: " + encoding + b"\n\n"
-    return decoded_text(parse(header + content))
+    return "".join(decoded_texts(parse(header + content)))
 
 
 @pytest.mark.parametrize(
@@ -136,9 +138,33 @@ def test_bodies(encoding, content, expected):
 def test_bodies_in_charsets():
     assert text_of(b"8bit", b"\xe4\xa4", b"iso-8859-15") == "ä€"
     assert text_of(b"8bit", b"\xe4", b"no-such") == "\ufffd"
-    assert decoded_text(parse(b"Content-Type: text/plain; charset*=us-ascii''iso-8859-15\n\n\xa4")) == "€"
+    part = parse(b"Content-Type: text/plain; charset*=us-ascii''iso-8859-15\n\n\xa4")
+    assert list(decoded_texts(part)) == ["€"]
 
 
-def test_long_bodies_are_cut(monkeypatch):
-    monkeypatch.setattr(encodedword, "MAX_TEXT", 10)
-    assert text_of(b"8bit", b"x" * 11) == "x" * 10
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(encodedword, "MAX_TEXT", 80)
+    monkeypatch.setattr(encodedword, "OVERLAP", 16)
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b"x\n", b"1234567\n", b"123456789012345678\n", b"x"])
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 7, 39, 40, 41, 300])
+def test_long_bodies_come_in_pieces(small_pieces, line, count):
+    """Whatever is not longer than the overlap is whole in one of them."""
+    content = b"".join(b"%d" % number + line for number in range(count))
+    pieces = list(decoded_texts(parse(b"\n" + content)))
+    assert max(map(len, pieces), default=0) <= 80
+    for at in range(len(content)):
+        assert any(content[at : at + 16].decode() in piece for piece in pieces)
+
+
+def test_pieces_of_base64(small_pieces):
+    """They are cut between lines, so that no group of four is torn."""
+    text = "".join(f"line {number}\n" for number in range(90)).encode()
+    lines = b"".join(b2a_base64(text[at : at + 9]) for at in range(0, len(text), 9))
+    header = b"Content-Transfer-Encoding: base64\n\n"
+    pieces = list(decoded_texts(parse(header + lines)))
+    assert len(pieces) > 5
+    assert all(piece.encode() in text for piece in pieces)
+    assert set(text.split()) <= {word for piece in pieces for word in piece.encode().split()}

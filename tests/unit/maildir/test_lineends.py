@@ -78,3 +78,16 @@ def test_large_ranges_are_counted_once(monkeypatch):
     for start in range(0, 1000, 10):
         assert counts.wire_octets(start, len(octets)) > 0
     assert counted < 2 * len(octets) + 100 * 4 * (1 << 18)
+
+
+def test_an_mmap_is_searched_like_bytes(small_blocks):
+    octets = b"ab" * 3000 + b"\n\r\n" + b"ab" * 3000 + b"\n\n"
+    with tempfile.TemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            for what in (b"\n\r\n", b"\n\n", b"\n", b"ba", b"never"):
+                for start, end in ((0, len(octets)), (1, 6001), (5999, 6002), (6000, 6003), (6001, 12004), (7, 7)):
+                    assert lineends.find(mapped, what, start, end) == octets.find(what, start, end)
+            lineends.let_go(mapped, 5000, len(octets))
+            assert mapped[:] == octets
