@@ -2,9 +2,9 @@
 
 A login stage that is still root becomes the account itself, and then the next program (become()).  One that has given
 up root hands the connection to a process of the next stage's fork server, which is root and believes only the ticket
-that came along (take()): authdaemond has signed it, for this fork server, seconds ago, and nobody has used it.  All
-the rest of a hand-over is the choice of whoever may have taken over the login stage, so it decides nothing here: not
-who the account is, not the program, nor what an environment can make programs do.
+that came along (take()): authdaemond has signed it, for this fork server, seconds ago, and nobody has used it.  All the
+rest of a hand-over is the choice of whoever may have taken over the login stage.  So it decides nothing here: neither
+who the account is, nor the program, nor what an environment can make programs do.
 """
 
 from __future__ import annotations

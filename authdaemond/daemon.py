@@ -244,6 +244,7 @@ class Parent:
 
     def _stop(self) -> None:
         log.info("stopping authdaemond children")
+        ticketkey.remove(self._key_directory)
         children = {**self._workers, **self._retiring}
         for pid in children:
             os.kill(pid, signal.SIGTERM)

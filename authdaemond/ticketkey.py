@@ -48,6 +48,14 @@ def make(folder: str) -> None:
     read(folder)  # the folder may be one that no key is safe in
 
 
+def remove(folder: str) -> None:
+    """Take the key away: without it nobody asks for tickets, which another authdaemond may not be able to sign."""
+    try:
+        os.unlink(os.path.join(folder, NAME))
+    except OSError:
+        return  # there was none
+
+
 def read(folder: str) -> bytearray:
     """The key, which a process that is to become somebody overwrites first.
 

@@ -13,6 +13,7 @@ A stage's module takes part by what it has, all of which may be missing:
                            argv is that of the stage before it
     prepare(argv)          called once, before the first fork: what all children share
     before_fork()          called before each fork
+    before_wait()          called in the child, before it waits for a connection
     arrive(arrival)        called in the child before main(), with what was handed over, while the environment still is
                            the fork server's; what it leaves in the arrival is what main() gets
 """

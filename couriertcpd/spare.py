@@ -43,7 +43,12 @@ def live(module: ModuleType, receiver: socket.socket, mine: int, known: dict[byt
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         gc.enable()
+        before_wait = getattr(module, "before_wait", None)
+        if before_wait is not None:
+            before_wait()
         status = _serve_many(module, receiver, known) if reuse else _serve_one(module, receiver, known)
+    except SystemExit as end:
+        status = _status(end)
     except Exception as error:
         log.err(f"{module.__name__}: waiting for a connection: {log.whereabouts(error)}")
     finally:
@@ -137,13 +142,17 @@ def _run(module: ModuleType, arrival: handover.Arrival, known: dict[bytes, bytes
     except stage.HandedOn:
         status = stage.DONE
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        status = _status(end)
     except BaseException as error:
         if status is None:  # otherwise main() had come to its end, and a signal came late
             log.err(f"{module.__name__}: internal error: {log.whereabouts(error)}")
     if sys.stdout is not None:
         sys.stdout.flush()
     return status
+
+
+def _status(end: SystemExit) -> int:
+    return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _forget_connection(first_free: int, known: dict[bytes, bytes]) -> None:

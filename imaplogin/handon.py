@@ -55,7 +55,9 @@ def hand_on(account: Account, stages: list[str]) -> None:
 
 def _hand_over(account: Account, stages: list[str]) -> None:
     if not account.ticket:
-        raise arrival.TemporaryFailure("authdaemond has signed no ticket, and without one nobody becomes the account")
+        raise arrival.TemporaryFailure(
+            "authdaemond has signed no ticket; if it cannot, remove the ticket.key that another has left behind"
+        )
     preauth.lift_limits()  # once it is sent the client must hear no word from here
     try:
         stage.become(stages, account.ticket)

@@ -261,6 +261,11 @@ def prepare(argv: list[str]) -> None:
     unprivileged.prepare()
 
 
+def before_wait() -> None:
+    """Give up root before there is a client, so that none waits for that."""
+    unprivileged.arrive()
+
+
 def arrive(handed: Arrival) -> None:
     """Give up root before the first octet from the network, or end."""
     unprivileged.arrive()

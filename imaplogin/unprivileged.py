@@ -17,16 +17,18 @@ from couriertcpd import installed, log, privileges, stage
 class _Known:
     """What a fork server knows, and all its children share."""
 
-    __slots__ = ("audience", "folder", "said", "uid")
+    __slots__ = ("audience", "folder", "said", "uid", "user")
 
     def __init__(self) -> None:
         self.audience = stage.audience
         self.folder = ticketkey.directory()
         self.said = mmap.mmap(-1, 1)  # one octet: the log has been told that there is no key
         self.uid = os.geteuid()
+        self.user = _login_user()
 
 
 _known: _Known | None = None
+_renounced = False
 
 
 def prepare() -> None:
@@ -40,13 +42,16 @@ def arrive() -> None:
 
     stage.audience is set where tickets are to be asked for.
     """
+    global _renounced
     known = _known
     assert known is not None  # noqa: S101
-    if os.geteuid() != known.uid or not known.audience:
-        return  # a process that has served others before, from which there is no way back; or a chain that ends here
+    if _renounced or os.geteuid() != known.uid or not known.audience:
+        return  # it has been done, and there is no way back; or the chain ends here
     stage.audience = b""
     try:
-        uid, gid, groups = _login_user()
+        if known.user is None:
+            raise privileges.NotPermitted(f"no user {installed.MAILUSER} on this host")
+        uid, gid, groups = known.user
         obstacle = _obstacle(known.folder, uid, groups)
         if obstacle:
             _say_so(known, obstacle)
@@ -54,13 +59,17 @@ def arrive() -> None:
         privileges.renounce(uid, gid, groups)
         os.chdir("/")
         stage.audience = known.audience
+        _renounced = True
     except (OSError, privileges.NotPermitted) as error:
         log.alert(f"a login stage cannot give up its privileges: {error}; PREFORK=0 does without")
         raise SystemExit(stage.TEMPORARY) from None
 
 
-def _login_user() -> tuple[int, int, list[int]]:
-    """The mail user, who may enter authdaemond's directory by its group; without root, whoever we are."""
+def _login_user() -> tuple[int, int, list[int]] | None:
+    """The mail user, who may enter authdaemond's directory by its group; without root, whoever we are.
+
+    Looked up once: the C library may read a dozen files for it.
+    """
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid(), []
     import pwd
@@ -68,7 +77,7 @@ def _login_user() -> tuple[int, int, list[int]]:
     try:
         user = pwd.getpwnam(installed.MAILUSER)
     except KeyError:
-        raise privileges.NotPermitted(f"no user {installed.MAILUSER} on this host") from None
+        return None
     return user.pw_uid, user.pw_gid, os.getgrouplist(installed.MAILUSER, user.pw_gid)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chain import FORMS, spares
 
 from tests.peers.conftest import ACCOUNT
 from tests.peers.ours import Ours
@@ -36,13 +37,20 @@ def _connect(port: int) -> imaplib.IMAP4:
     return imaplib.IMAP4("127.0.0.1", port, timeout=_SECONDS)
 
 
-@pytest.fixture
-def through_theirs(place: Place, ours: Ours, courier: Courier) -> Iterator[Ours]:
-    """Our listener, login stage and server; the C authdaemond."""
+@pytest.fixture(params=["exec", "prefork"])
+def through_theirs(request: pytest.FixtureRequest, place: Place, ours: Ours, courier: Courier) -> Iterator[Ours]:
+    """Our listener, login stage and server, in both forms; the C authdaemond, which cannot sign tickets."""
     chain = Ours(place, auth=courier.auth)
-    chain.start_imap()
+    process = chain.start_imap("-maxprocs=400", "-maxperip=400", f"-prefork={FORMS[request.param]}")
+    deadline = time.monotonic() + _SECONDS
+    while request.param == "prefork" and not all(spares(process.popen.pid)):
+        assert time.monotonic() < deadline, "nobody waits for connections"
+        time.sleep(0.02)
     yield chain
     chain.stop()
+    said = chain.log.read_text().count("no key that authdaemond signs with, so imaplogin stays root until the login")
+    assert said == (request.param == "prefork")
+    chain.log.unlink()
 
 
 @pytest.fixture

@@ -461,11 +461,16 @@ def test_without_a_key_nothing_is_signed(start: Callable[[], Running], directory
     assert running.ask(b"TICKET=00ff\n" + LOGIN) == ACCEPTED
 
 
-def test_the_key_outlives_a_restart(start: Callable[[], Running], directory: Path) -> None:
-    start().stop()
-    before = (directory / "var" / "ticket.key").read_bytes()
-    start().stop()
-    assert (directory / "var" / "ticket.key").read_bytes() == before
+def test_the_key_outlives_a_crash_and_is_gone_after_the_end(start: Callable[[], Running], directory: Path) -> None:
+    crashed = start()
+    key = directory / "var" / "ticket.key"
+    before = key.read_bytes()
+    crashed.process.kill()
+    crashed.process.wait(20)
+    again = start()
+    assert key.read_bytes() == before
+    again.stop()
+    assert not key.exists()
 
 
 def test_a_key_that_others_could_read_is_replaced(start: Callable[[], Running], directory: Path) -> None:
@@ -473,10 +478,11 @@ def test_a_key_that_others_could_read_is_replaced(start: Callable[[], Running], 
     key = directory / "var" / "ticket.key"
     key.write_bytes(b"k" * 32)
     key.chmod(0o640)
-    log = start().stop()
-    assert f"WARN: {key}: others than its owner may read or write it; another key takes its place" in log
+    running = start()
     assert key.stat().st_mode & 0o777 == 0o600
     assert key.read_bytes() != b"k" * 32
+    log = running.stop()
+    assert f"WARN: {key}: others than its owner may read or write it; another key takes its place" in log
 
 
 def test_usual_modules_are_those_that_are_there() -> None:

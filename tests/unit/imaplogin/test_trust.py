@@ -364,9 +364,9 @@ def test_a_home_is_made_from_the_skeleton_of_the_fork_server_only(
 def test_without_a_key_it_works_as_in_the_exec_form_and_the_log_says_so_once(
     chain: Chain, kim: Account, key: Path
 ) -> None:
-    listener = chain.listen()
     key.unlink()
     logged = len(chain.log_text())
+    listener = chain.listen()
     for _ in range(4):
         with greeted(listener) as client:
             login_stage = serving(listener, client).pid
@@ -399,9 +399,9 @@ def test_a_login_stage_that_has_given_up_root_lets_nobody_in_without_a_ticket(
 def test_where_the_mail_user_may_not_enter_it_is_not_used(chain: Chain, kim: Account, tmp_path: Path) -> None:
     folder = chain.prefix / "var/authdaemon"
     group = folder.stat().st_gid
-    listener = chain.listen()
     os.chown(folder, 0, 0)
     try:
+        listener = chain.listen()
         with greeted(listener) as client:
             assert log_in(client, kim) == b"a OK LOGIN Ok.\r\n"
     finally:
