@@ -50,7 +50,8 @@ def arrive() -> None:
     stage.audience = b""
     try:
         if known.user is None:
-            raise privileges.NotPermitted(f"no user {installed.MAILUSER} on this host")
+            _say_so(known, f"no user {installed.MAILUSER} on this host")
+            return
         uid, gid, groups = known.user
         obstacle = _obstacle(known.folder, uid, groups)
         if obstacle:
