@@ -35,6 +35,7 @@ def prepare() -> None:
     """Be ready, in a fork server, for its children to call arrive()."""
     global _known
     _known = _Known()
+    privileges.prepare()
 
 
 def arrive() -> None:
