@@ -51,7 +51,8 @@ def drop(name: str) -> None:
 
 def everything() -> dict[bytes, bytes]:
     """A copy of the whole environment, for a child that gets one of its own."""
-    return dict(os.environb)  # noqa: TID251
+    # The mapping itself, where it is as it always was: going through every variable's decoding is slow.
+    return dict(getattr(os.environb, "_data", os.environb))  # noqa: TID251
 
 
 def change(known: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> None:

@@ -21,7 +21,11 @@ MAX_STRINGS = 4096  # words and variables together
 _VERSION = b"courier hand-over 1\n"
 _COUNT = 4  # descriptors: in, out, log, slot
 _ROOM = socket.CMSG_SPACE(2 * _COUNT * 4)
-_CLOEXEC = socket.MSG_CMSG_CLOEXEC
+
+# As plain numbers: the first use of an enumeration's arithmetic costs a new process more than the system call.
+_SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+_RECEIVE_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
+_INCOMPLETE = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
 
 class BadFrame(ValueError):
@@ -99,11 +103,7 @@ def send(sock: socket.socket, frame: bytes, descriptors: Sequence[int]) -> None:
     processes, and with it whether it blocks.
     """
     rights = b"".join([number.to_bytes(4, sys.byteorder) for number in descriptors])
-    sock.sendmsg(
-        [frame],
-        [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)],
-        socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL,
-    )
+    sock.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], _SEND_FLAGS)
 
 
 def receive(sock: socket.socket) -> Arrival | None:
@@ -112,7 +112,7 @@ def receive(sock: socket.socket) -> Arrival | None:
     Raises BlockingIOError when there is none, and BadFrame for a datagram that is not a whole hand-over; its
     descriptors are closed then.
     """
-    octets, ancillary, flags, _ = sock.recvmsg(MAX_FRAME + 1, _ROOM, socket.MSG_DONTWAIT | _CLOEXEC)
+    octets, ancillary, flags, _ = sock.recvmsg(MAX_FRAME + 1, _ROOM, _RECEIVE_FLAGS)
     descriptors: list[int] = []
     for level, kind, rights in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -121,7 +121,7 @@ def receive(sock: socket.socket) -> Arrival | None:
     if not octets and not descriptors:
         return None
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & _INCOMPLETE:
             raise BadFrame("truncated")
         if len(descriptors) != _COUNT:
             raise BadFrame(f"{len(descriptors)} descriptors")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 SETTLE_SECONDS = 10.0  # without the pool having run dry, before it shrinks by a step
 LONGEST_PAUSE_SECONDS = 60.0
+LINGER_SECONDS = 0.05  # before a few that are missing are replaced: first their connections, and then several at once
 
 
 class Throttle:
@@ -39,7 +40,9 @@ class Pool:
     There are `least` of them at least.  When a burst takes the last one, twice as many are wanted, up to `most`; when
     some have not been needed for a while, half of those are too many.
 
-    With reuse they come back after their connection, so none is forked before more than half of them are busy.
+    They are replaced when half of them are missing, or a moment after the first has gone: several forks in a row cost
+    less, and one at once would compete with the service of the very connection that caused it.
+    With reuse they come back after their connection, so that it takes the half.
     """
 
     def __init__(self, least: int, most: int, reuse: bool = False) -> None:
@@ -50,11 +53,13 @@ class Pool:
         self._reuse = reuse
         self._lowest = 0  # the fewest idle since _since
         self._since: float | None = None
+        self._short_since: float | None = None
         self._throttle = Throttle()
 
     def forked(self) -> None:
         """One more waits."""
         self.idle += 1
+        self._short_since = None
 
     def taken(self, now: float) -> None:
         """One of them has got a connection."""
@@ -88,10 +93,22 @@ class Pool:
 
     def missing(self, now: float) -> int:
         """How many to fork now."""
-        return self.target - self.idle if self._too_few() and self._throttle.pause(now) <= 0 else 0
+        if self._throttle.pause(now) > 0 or self._lingers(now) != 0:
+            return 0
+        return self.target - self.idle
 
-    def _too_few(self) -> bool:
-        return self.idle < ((self.target + 1) // 2 if self._reuse else self.target)
+    def _lingers(self, now: float) -> float | None:
+        """Seconds until some are to be forked; None when none is missing, or those will come back."""
+        if self.idle >= self.target:
+            self._short_since = None
+            return None
+        if 2 * self.idle <= self.target:
+            return 0.0
+        if self._reuse:
+            return None
+        if self._short_since is None:
+            self._short_since = now
+        return max(0.0, self._short_since + LINGER_SECONDS - now)
 
     def surplus(self, now: float) -> int:
         """How many of those that wait are too many now."""
@@ -105,8 +122,9 @@ class Pool:
 
     def wait(self, now: float) -> float | None:
         """Seconds until missing() or surplus() may say something else by itself; None for never."""
-        if self._too_few():
-            return self._throttle.pause(now)
+        lingers = self._lingers(now)
+        if lingers is not None:
+            return max(lingers, self._throttle.pause(now))
         if self.target > self.least and self._since is not None:
             return max(0.0, self._since + SETTLE_SECONDS - now)
         return None

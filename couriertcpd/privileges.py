@@ -20,6 +20,30 @@ class NotPermitted(Exception):
     """The process cannot become that account, or could come back from it."""
 
 
+class _Kernel:
+    """The system calls that Python has no names for, and what they are given."""
+
+    def __init__(self) -> None:
+        import ctypes
+
+        library = ctypes.CDLL(None, use_errno=True)
+        self.prctl, self.capset = library.prctl, library.capset
+        self.capability_header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+        self.no_capabilities = (ctypes.c_uint32 * 6)()
+        self.capabilities = 0  # how many there are
+        while self.prctl(_PR_CAPBSET_READ, self.capabilities, 0, 0, 0) >= 0:
+            self.capabilities += 1
+
+
+_kernel: _Kernel | None = None
+
+
+def prepare() -> None:
+    """Do what renounce() needs once, for children that are still to be forked."""
+    global _kernel
+    _kernel = _Kernel()
+
+
 def become(uid: int, gid: int, username: str | None = None) -> None:
     """Become uid and gid irrevocably; with username, take that system account's supplementary groups too.
 
@@ -50,26 +74,21 @@ def renounce(uid: int, gid: int, groups: list[int]) -> None:
     The process cannot be looked into by others of the same user, and no program that it may run can give it more than
     it has.  Started without root, it stays who it is and only the latter holds.  Raises NotPermitted.
     """
-    import ctypes
-
-    kernel = ctypes.CDLL(None, use_errno=True)
+    kernel = _kernel or _Kernel()
     as_root = os.geteuid() == 0
     if as_root:
         if uid == 0:
             raise NotPermitted("uid 0: that would renounce nothing")
-        capability = 0
-        while kernel.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
+        for capability in range(kernel.capabilities):
             kernel.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
-            capability += 1
         try:
             os.setgroups(groups)
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
         except OSError as error:
             raise NotPermitted(f"cannot become uid {uid} gid {gid}: {error.strerror}") from error
-        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         kernel.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-        kernel.capset(header, (ctypes.c_uint32 * 6)())
+        kernel.capset(kernel.capability_header, kernel.no_capabilities)
         kernel.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _check_renounced(as_root)

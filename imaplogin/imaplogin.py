@@ -15,7 +15,7 @@ from couriertcpd import environ, installed, log, slotnote, stage
 from couriertcpd.stage import DONE
 from imapd.wire import capability, fragment, identification, response
 from imapd.wire.lexer import Arguments, Malformed
-from imaplogin import handon, preauth, unprivileged
+from imaplogin import handon, preauth
 from imaplogin.channel import Channel, Disconnected
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ MAX_COMMAND_OCTETS = 65536
 
 # For the fork server (couriertcpd.forkserver).  A process that never becomes a user can serve one client after another.
 REUSABLE = True
-PRELOAD = ("authdaemond.ticketkey", "ctypes", "pwd")
+PRELOAD = ("ctypes", "imaplogin.unprivileged", "pwd")
 LAUNCHER = "imaplogin.launch"
 
 BANNER = "Courier-IMAP ready. See COPYING for distribution information."
@@ -258,16 +258,22 @@ def next_stage(argv: list[str]) -> list[str] | None:
 
 def prepare(argv: list[str]) -> None:
     """Before the first fork."""
+    from imaplogin import unprivileged
+
     unprivileged.prepare()
 
 
 def before_wait() -> None:
     """Give up root before there is a client, so that none waits for that."""
+    from imaplogin import unprivileged
+
     unprivileged.arrive()
 
 
 def arrive(handed: Arrival) -> None:
     """Give up root before the first octet from the network, or end."""
+    from imaplogin import unprivileged
+
     unprivileged.arrive()
 
 

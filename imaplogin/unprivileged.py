@@ -35,6 +35,7 @@ def prepare() -> None:
     """Be ready, in a fork server, for its children to call arrive()."""
     global _known
     _known = _Known()
+    privileges.prepare()
 
 
 def arrive() -> None:
@@ -50,7 +51,8 @@ def arrive() -> None:
     stage.audience = b""
     try:
         if known.user is None:
-            raise privileges.NotPermitted(f"no user {installed.MAILUSER} on this host")
+            _say_so(known, f"no user {installed.MAILUSER} on this host")
+            return
         uid, gid, groups = known.user
         obstacle = _obstacle(known.folder, uid, groups)
         if obstacle:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from couriertcpd.pool import LONGEST_PAUSE_SECONDS, SETTLE_SECONDS, Pool, Throttle
+from couriertcpd.pool import LINGER_SECONDS, LONGEST_PAUSE_SECONDS, SETTLE_SECONDS, Pool, Throttle
 
 
 def filled(least: int, most: int, now: float = 0.0) -> Pool:
@@ -32,12 +32,26 @@ def test_at_first_as_many_as_there_are_always() -> None:
     assert (pool.missing(0.0), pool.surplus(0.0), pool.wait(0.0)) == (0, 0, None)
 
 
-def test_each_one_that_is_taken_is_replaced() -> None:
+def test_a_few_that_are_taken_are_replaced_a_moment_later() -> None:
     pool = filled(4, 16)
+    take(pool, 1, 0.0)
+    assert (pool.missing(0.0), pool.wait(0.0)) == (0, LINGER_SECONDS)
+    assert pool.wait(LINGER_SECONDS) == 0.0
+    assert fill(pool, LINGER_SECONDS) == 1
+    take(pool, 1, 2.0)
+    assert (pool.missing(2.0), pool.missing(2.0 + 2 * LINGER_SECONDS)) == (0, 1)
+
+
+def test_the_half_of_them_is_replaced_at_once() -> None:
+    pool = filled(4, 16)
+    take(pool, 2, 1.0)
+    assert (pool.missing(1.0), pool.wait(1.0), pool.target) == (2, 0.0, 4)
+
+
+def test_a_single_one_is_replaced_at_once() -> None:
+    pool = filled(1, 1)
     take(pool, 1, 1.0)
     assert pool.missing(1.0) == 1
-    take(pool, 2, 1.0)
-    assert (pool.missing(1.0), pool.target) == (3, 4)
 
 
 @pytest.mark.parametrize(("least", "most", "targets"), [(4, 16, [8, 16, 16]), (3, 10, [6, 10, 10]), (2, 2, [2, 2, 2])])
@@ -97,12 +111,13 @@ def test_with_reuse_a_few_that_are_busy_are_waited_for() -> None:
     pool = Pool(4, 16, reuse=True)
     fill(pool, 0.0)
     for _ in range(100):
-        take(pool, 2, 1.0)
+        take(pool, 1, 1.0)
         assert (pool.missing(1.0), pool.wait(1.0)) == (0, None)
         pool.freed()
-        pool.freed()
-    take(pool, 3, 1.0)
-    assert (pool.idle, pool.missing(1.0)) == (1, 3)
+    take(pool, 1, 1.0)
+    assert (pool.idle, pool.missing(1.0)) == (3, 0)
+    take(pool, 1, 1.0)
+    assert (pool.idle, pool.missing(1.0)) == (2, 2)
 
 
 def test_a_loop_of_failures_is_slow() -> None:

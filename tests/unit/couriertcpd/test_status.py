@@ -217,7 +217,7 @@ def test_what_does_not_fit_goes_out_as_it_is_taken(tmp_path: Path) -> None:
     for reader in readers:
         reader.setblocking(False)
     while handlers:
-        for descriptor, _ in poll.poll(SECONDS * 1000):
+        for descriptor, _ in poll.poll(10):
             handlers[descriptor]()
         for reader in readers:
             with contextlib.suppress(BlockingIOError):
