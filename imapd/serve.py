@@ -53,9 +53,15 @@ class Driver:
         self._incoming: Incoming | None = None
         self._waiting = False
         self._stop = False
+        self._wake = -1
 
     def install_signals(self) -> None:
         """Let SIGTERM, SIGHUP and SIGINT end the session between two answers."""
+        # A handler of Python's does not run when its signal comes just before the wait: an octet in the pipe ends that.
+        # Nobody empties the pipe, for each of these signals ends the session.
+        self._wake, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_stall)
@@ -120,13 +126,13 @@ class Driver:
 
     def read(self, seconds: float) -> bytes:
         """What the client sends next; raises TimedOut after seconds, Disconnected at the end of its input."""
-        poll = select.poll()
-        poll.register(self._source, select.POLLIN)
         self._waiting = True
         try:
             if self._stop:
                 raise Shutdown
-            ready = poll.poll(seconds * 1000)
+            ready = self._readable(seconds)
+            if self._stop:
+                raise Shutdown
         finally:
             self._waiting = False
         if not ready:
@@ -139,6 +145,14 @@ class Driver:
             raise Disconnected
         self.received += len(octets)
         return octets
+
+    def _readable(self, seconds: float) -> bool:
+        """Whether the client sends something in time; returns early when a signal has come."""
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        if self._wake >= 0:
+            poll.register(self._wake, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def _answer(self, fragments: Iterable[bytes | Wait]) -> None:
         # Pipelined commands are answered in one write: nothing is flushed before the next read.
