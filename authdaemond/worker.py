@@ -49,6 +49,7 @@ class Worker:
                 break
             else:
                 self._accept()
+        signal.set_wakeup_fd(-1)  # another signal may come when the socket is closed
         self._chain.close()
 
     def _accept(self) -> None:

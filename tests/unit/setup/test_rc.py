@@ -146,6 +146,7 @@ def test_a_configuration_with_nothing_set_has_the_original_s_defaults(tree):
         "-maxprocs=40",
         "-maxperip=4",
         "-prefork=4",
+        "-config=PREFIX/etc/imapd",
         "-status=PREFIX/run/imapd.pid.status",
         "-nodnslookup",
         "143",
