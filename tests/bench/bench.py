@@ -16,7 +16,17 @@ import psutil
 from tests.answers import Garbled, Reader, Response
 from tests.bench.client import Client, WrongAnswer, login
 from tests.bench.mail import Corpus
-from tests.peers.programs import Account, Place, Process
+from tests.peers.programs import UID, Account, Place, Process
+
+MANY = "Many"  # the folder of the very large mailbox
+_QUIET_SECONDS = 120.0
+_LOOK_SECONDS = 0.02  # longer than the grain of a process's times
+_LOOKS = 3
+_KEPT = ("dovecot", "courierimapuiddb", "courierimapindex", "courierimapfulltext")  # beside the mail, by servers
+
+
+class NotOffered(Exception):
+    """The server cannot be asked this: it is left out of the measure."""
 
 
 class Run(NamedTuple):
@@ -25,6 +35,7 @@ class Run(NamedTuple):
     corpus: Corpus
     buffer: bytearray
     changed: int  # messages appended, copied, flagged, expunged at a time
+    many: int  # messages in the very large mailbox
     message: bytes
     logins: int
     seconds: float  # of the mixed load
@@ -43,27 +54,68 @@ class Bench:
         self.maildir = place.maildir(account)
         self.processes = processes
         self.prefix = prefix  # of an installation of ours
+        self.large: Path | None = None  # the folder of one large message
         self.warm: set[bytes] = set()  # what has been asked since the server last forgot
         self.mixed: dict[str, float] = {}  # figures of the last mixed load that nobody has taken yet
+        self._capabilities: frozenset[bytes] | None = None
         self._right: set[bytes] = set()  # digests of answers that were found right
 
     def login(self, buffer: bytearray | None = None) -> Client:
         """A new session."""
         return login(self.port, self.account.address, self.account.password, buffer)
 
-    def forget(self) -> None:
-        """Delete what the server keeps of the mailbox beside the mail, as for a mailbox that it sees first."""
-        for path in self.maildir.iterdir():
-            if path.is_file() and path.name.startswith(("dovecot", "courierimapuiddb", "courierimapindex")):
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this source tree's."""
+        return self.prefix is not None
+
+    def offers(self, capability: bytes) -> None:
+        """Raise NotOffered where the server does not announce it."""
+        if self._capabilities is None:
+            client = self.login()
+            client.command(b"CAPABILITY")
+            self._capabilities = frozenset(client.answer().upper().split())
+            client.close()
+        if capability not in self._capabilities:
+            raise NotOffered(capability.decode())
+
+    def forget(self, folder: str = ".") -> None:
+        """Delete what the server keeps of a folder beside the mail, as for a mailbox that it sees first."""
+        for path in (self.maildir / folder).iterdir():
+            if path.is_file() and path.name.startswith(_KEPT):
                 path.unlink()
-        self.warm.clear()
-        self.settle()
+        if folder == ".":
+            self.warm.clear()
+        self.settle(folder)
 
     def settle(self, folder: str = ".") -> None:
         """Set the folder's times back: an index is not trusted when it is younger than about a second."""
         hour_ago = time.time() - 3600
         for name in ("cur", "new", "."):
             os.utime(self.maildir / folder / name, (hour_ago, hour_ago))
+
+    def quiet(self) -> None:
+        """Until the server has nothing more to do: what it does after an answer belongs to no measure."""
+        deadline = time.monotonic() + _QUIET_SECONDS
+        known, looks = self._worked(), 0
+        while looks < _LOOKS:
+            if time.monotonic() > deadline:
+                raise WrongAnswer(f"{self.name} is at work for ever")
+            time.sleep(_LOOK_SECONDS)  # no event tells that another process has become idle
+            now = self._worked()
+            looks = looks + 1 if now == known else 0
+            known = now
+
+    def _worked(self) -> dict[int, float]:
+        """The seconds of processor time that each of its processes has used."""
+        used = {}
+        for process in (one for started in self.processes for one in started.tree()):
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            used[process.pid] = times.user + times.system
+        return used
 
     def make_folder(self, corpus: Corpus, name: str, count: int, flags: str | None = None) -> Path:
         """Put a folder with the first messages of the corpus beside the INBOX, which no server has seen."""
@@ -72,6 +124,17 @@ class Bench:
         self.place.own_mail(path)
         self.settle(path.name)
         return path
+
+    def many(self, run: Run) -> str:
+        """The name of a folder of very many messages: hard links of the corpus, made when first asked for."""
+        path = self.maildir / f".{MANY}"
+        if not path.exists():
+            run.corpus.link_many(path, run.many)
+            if os.geteuid() == 0:  # the messages belong to the mail's uid since the first folder was made of them
+                for name in ("", "cur", "new", "tmp", "maildirfolder"):
+                    os.chown(path / name, UID, UID)
+            self.settle(path.name)
+        return path.name
 
     def remove_folder(self, name: str) -> None:
         """Take a folder away, with whatever the server has put there."""
@@ -107,7 +170,16 @@ class Bench:
         return total
 
 
-Measures = dict[str, tuple[str, Callable[[Bench, Run], float]]]  # by name: what it is, with its unit, and how
+class Measure(NamedTuple):
+    """One row: what it is, with its unit, and how a figure is taken; `more` where the larger figure is the better."""
+
+    title: str
+    take: Callable[[Bench, Run], float]
+    more: bool = False
+
+
+Measures = dict[str, Measure]  # by name
+Check = Callable[[Bench, Run, list[Response]], None]
 
 
 def selected(bench: Bench, run: Run) -> tuple[Client, float]:
@@ -118,18 +190,19 @@ def selected(bench: Bench, run: Run) -> tuple[Client, float]:
     return client, took * 1000
 
 
-def asked(
-    bench: Bench, run: Run, command: bytes, check: Callable[[Bench, Run, list[Response]], None], first: bool
-) -> float:
+def asked(bench: Bench, run: Run, command: bytes, check: Check, first: bool) -> float:
     """Milliseconds for one question about the large mailbox: of a server that never saw it, or that was asked before.
 
     Each answer is checked, but for one that is octet for octet a right one.
     """
     if first:
         bench.forget()
-    client, _ = selected(bench, run)
-    if not first and command not in bench.warm:
+    elif command not in bench.warm:
+        client, _ = selected(bench, run)
         client.command(command)
+        bench.quiet()
+        client.close()
+    client, _ = selected(bench, run)
     took = client.command(command) * 1000
     bench.warm.add(command)
     responses = bench.responses_once(client)
@@ -139,11 +212,14 @@ def asked(
     return took
 
 
-def first_and_again(
-    name: str, title: str, command: bytes, check: Callable[[Bench, Run, list[Response]], None]
-) -> Measures:
+def first_and_again(name: str, title: str, command: bytes, check: Check, capability: bytes = b"IMAP4REV1") -> Measures:
     """Two measures of one question."""
+
+    def take(bench: Bench, run: Run, first: bool) -> float:
+        bench.offers(capability)
+        return asked(bench, run, command, check, first)
+
     return {
-        f"{name}-first": (f"{title}, first, ms", lambda bench, run: asked(bench, run, command, check, first=True)),
-        name: (f"{title}, again, ms", lambda bench, run: asked(bench, run, command, check, first=False)),
+        f"{name}-first": Measure(f"{title}, first, ms", lambda bench, run: take(bench, run, first=True)),
+        name: Measure(f"{title}, again, ms", lambda bench, run: take(bench, run, first=False)),
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections import Counter
 
-from tests.bench.bench import Bench, Measures, Run
+from tests.bench.bench import Bench, Measure, Measures, Run
 
 _FOLDER = "Bench"
 _MAILBOX = b"INBOX.Bench"
@@ -14,23 +15,48 @@ _UID = re.compile(rb"UID (\d+)")
 _SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
 
 
-def append(bench: Bench, run: Run) -> float:
-    """APPEND of messages of about 10 kB to an empty folder, one after the other: milliseconds for each."""
-    client = bench.login(run.buffer)
-    client.command(b"CREATE " + _MAILBOX)
+def append(bench: Bench, run: Run, clients: int) -> float:
+    """APPEND of messages of about 10 kB to an empty folder, in each client one after the other: how many a second."""
+    count = run.changed // clients
+    sessions = [bench.login() for _ in range(clients)]
+    sessions[0].command(b"CREATE " + _MAILBOX)
+    failures: list[Exception] = []
+    ready = threading.Barrier(clients + 1)
+
+    def work(number: int) -> None:
+        try:
+            ready.wait()
+            for _ in range(count):
+                sessions[number].append(_MAILBOX, run.message)
+        except Exception as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
     began = time.perf_counter()
-    for _ in range(run.changed):
-        client.append(_MAILBOX, run.message)
+    for thread in threads:
+        thread.join()
     took = time.perf_counter() - began
+    if failures:
+        raise failures[0]
+    for client in sessions:
+        client.close()
+    _check_appended(bench, run, count * clients)
+    return count * clients / took
+
+
+def _check_appended(bench: Bench, run: Run, count: int) -> None:
+    client = bench.login(run.buffer)
     client.command(b"SELECT " + _MAILBOX)
     client.command(b"UID FETCH 1:* BODY.PEEK[]")
     octets = client.answer()
-    bench.expect("messages after APPEND", octets.count(run.message), run.changed)
-    bench.expect("uids after APPEND", len(set(_UID.findall(octets))), run.changed)
+    bench.expect("messages after APPEND", octets.count(run.message), count)
+    bench.expect("uids after APPEND", len(set(_UID.findall(octets))), count)
     client.command(b"SELECT INBOX")
     client.command(b"DELETE " + _MAILBOX)
     client.close()
-    return took / run.changed * 1000
 
 
 def copy(bench: Bench, run: Run) -> float:
@@ -76,8 +102,9 @@ def expunge(bench: Bench, run: Run) -> float:
 
 
 MEASURES: Measures = {
-    "append": ("APPEND of 10 kB, ms each", append),
-    "store": ("STORE 1:* +FLAGS, 1,000, ms", store),
-    "copy": ("COPY 1,000, ms", copy),
-    "expunge": ("EXPUNGE 1,000, ms", expunge),
+    "append": Measure("APPEND of 10 kB, one client, /s", lambda bench, run: append(bench, run, 1), more=True),
+    "append-4": Measure("APPEND of 10 kB, four clients, /s", lambda bench, run: append(bench, run, 4), more=True),
+    "store": Measure("STORE 1:* +FLAGS, 1,000, ms", store),
+    "copy": Measure("COPY 1,000, ms", copy),
+    "expunge": Measure("EXPUNGE 1,000, ms", expunge),
 }

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import random
 import re
 import statistics
 import zlib
-from collections import Counter
 from datetime import datetime
 from email.message import Message
 from functools import cache
 from itertools import pairwise, takewhile
 
 from tests.answers import Response, Value
-from tests.bench.bench import Bench, Measures, Run, first_and_again, selected
-from tests.bench.client import WrongAnswer
+from tests.bench.bench import Bench, Measure, Measures, Run, first_and_again, selected
+from tests.bench.client import Client, WrongAnswer
 from tests.bench.mail import PICKED, Corpus, fields
 
 _USUAL = re.compile(r"(?:text|image|application|message)/(?!partial)[a-z0-9.+-]+")
 
 _OPINIONS = 0.01  # of the messages may be divided otherwise, for some are odd
+
+LARGE_OCTETS = 50_000_000
+_LARGE = "Large"
+_BODIES = 2000
 
 _contents_seen: set[str] = set()  # servers whose octets were compared
 
@@ -35,18 +40,43 @@ def flags(bench: Bench, run: Run) -> float:
 
 
 def bodies(bench: Bench, run: Run) -> float:
-    """FETCH 1:* BODY.PEEK[]: every octet of the mailbox."""
+    """FETCH BODY.PEEK[] of the first 2,000 messages: megabytes in a second."""
+    sums = run.corpus.sums[:_BODIES]
     client, _ = selected(bench, run)
-    took = client.command(b"FETCH 1:* BODY.PEEK[]") * 1000
-    sizes = Counter(size for _, size in client.literals())
-    bench.expect("sizes of all messages", sizes == run.corpus.sizes, True)
+    took = client.command(b"FETCH 1:%d BODY.PEEK[]" % len(sums))
+    bench.expect("sizes of messages", [size for _, size in client.literals()] == [size for size, _ in sums], True)
     if bench.name not in _contents_seen:  # once is enough for the octets; their sizes are looked at each time
-        with memoryview(client.buffer) as view:
-            contents = Counter((size, zlib.adler32(view[at : at + size])) for at, size in client.literals())
-        bench.expect("contents of all messages", contents == run.corpus.contents, True)
+        bench.expect("contents of messages", _sums(client) == sums, True)
         _contents_seen.add(bench.name)
     client.close()
-    return took
+    return sum(size for size, _ in sums) / took / 1e6
+
+
+def _sums(client: Client) -> list[tuple[int, int]]:
+    with memoryview(client.buffer) as view:
+        return [(size, zlib.adler32(view[at : at + size])) for at, size in client.literals()]
+
+
+def large(bench: Bench, run: Run) -> float:
+    """FETCH BODY.PEEK[] of one message of 50 MB: megabytes in a second."""
+    if bench.large is None:
+        bench.large = bench.make_folder(run.corpus, _LARGE, 0)
+        (bench.large / "cur" / "1600000000.M1P7.mail.example.com:2,S").write_bytes(_large_message())
+        bench.place.own_mail(bench.large)
+        bench.settle(bench.large.name)
+    client = bench.login(run.buffer)
+    client.command(b"SELECT INBOX." + _LARGE.encode())
+    took = client.command(b"FETCH 1 BODY.PEEK[]")
+    wire = _large_message().replace(b"\n", b"\r\n")
+    bench.expect("the large message", _sums(client), [(len(wire), zlib.adler32(wire))])
+    client.close()
+    return len(wire) / took / 1e6
+
+
+@cache
+def _large_message() -> bytes:
+    lines = base64.encodebytes(random.Random(50).randbytes(LARGE_OCTETS * 57 // 78))
+    return b"From: sam@example.com\nSubject: a large one\nContent-Transfer-Encoding: base64\n\n" + lines
 
 
 def _told(bench: Bench, run: Run, responses: list[Response]) -> list[Response]:
@@ -148,7 +178,7 @@ def _check_headers(bench: Bench, run: Run, responses: list[Response]) -> None:
 
 
 MEASURES: Measures = {
-    "flags": ("FETCH 1:* (FLAGS), ms", flags),
+    "flags": Measure("FETCH 1:* (FLAGS), ms", flags),
     **first_and_again(
         "list", "FETCH 1:* size, date, flags", b"FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)", _check_list
     ),
@@ -158,5 +188,6 @@ MEASURES: Measures = {
         "headers", "FETCH 1:* Thunderbird's list",
         b"FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (%s)])" % PICKED, _check_headers,
     ),
-    "bodies": ("FETCH 1:* BODY.PEEK[], ms", bodies),
+    "bodies": Measure("BODY.PEEK[] of 2,000 messages, MB/s", bodies, more=True),
+    "large": Measure("BODY.PEEK[] of 50 MB, MB/s", large, more=True),
 }  # fmt: skip

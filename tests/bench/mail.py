@@ -12,6 +12,7 @@ from email.message import Message
 from functools import cached_property
 from pathlib import Path
 
+_FIRST = 1_600_000_000  # second in which the first message of a very large mailbox came
 _FIELD_ENDS = re.compile(rb"\r\n(?![ \t])")
 
 
@@ -47,6 +48,14 @@ class Corpus:
         """What each message's answer to PICKED holds (see `fields`)."""
         wanted = set(PICKED.lower().split())
         return [[field for field in fields(header) if _name(field) in wanted] for header in self.headers]
+
+    def link_many(self, folder: Path, count: int) -> None:
+        """Make `folder` a Maildir of so many messages, which are those of the corpus over and over."""
+        self.link(folder, 0)
+        paths = [os.fspath(path) for path in self.paths]
+        cur = os.fspath(folder / "cur")
+        for number in range(count):
+            os.link(paths[number % self.count], f"{cur}/{_FIRST + number}.M{number}P7.mail.example.com:2,S")
 
     def link(self, folder: Path, count: int, flags: str | None = None) -> None:
         """Make `folder` a Maildir of the first messages, by hard links: a message never changes, its pages serve all.

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
-from tests.bench.bench import Bench, Measures, Run, selected
-from tests.bench.client import logins
+from tests.bench.bench import MANY, Bench, Measure, Measures, Run, selected
+from tests.bench.client import Client, logins
 
 _SESSIONS = 8
 _CROWD = 200
@@ -41,13 +41,64 @@ def select_first(bench: Bench, run: Run) -> float:
 def select(bench: Bench, run: Run) -> float:
     """SELECT of a mailbox that nothing has changed, in a new session each time: the median of five."""
     bench.settle()
+    client, _ = selected(bench, run)  # sees the folder times that were set back
+    bench.quiet()
+    client.close()
     times = []
-    for number in range(6):
+    for _ in range(5):
         client, took = selected(bench, run)
         client.close()
-        if number:  # the first one sees the folder times that were set back
-            times.append(took)
+        times.append(took)
     return statistics.median(times)
+
+
+def _selected_many(bench: Bench, run: Run) -> tuple[Client, float]:
+    client = bench.login(run.buffer)
+    took = client.command(b"SELECT INBOX." + MANY.encode())
+    answer = client.answer()
+    bench.expect("EXISTS", b"* %d EXISTS\r\n" % run.many in answer, True)
+    if b"[UIDNEXT " in answer:  # the C Courier leaves it out
+        bench.expect("UIDNEXT", b"[UIDNEXT %d]" % (run.many + 1) in answer, True)
+    return client, took * 1000
+
+
+def select_many_first(bench: Bench, run: Run) -> float:
+    """SELECT of a very large mailbox that the server has never seen."""
+    bench.forget(bench.many(run))
+    client, took = _selected_many(bench, run)
+    client.close()
+    return took
+
+
+def select_many(bench: Bench, run: Run) -> float:
+    """SELECT of it when nothing has changed, in a new session each time: the median of five."""
+    bench.settle(bench.many(run))
+    client, _ = _selected_many(bench, run)
+    bench.quiet()
+    client.close()
+    times = []
+    for _ in range(5):
+        client, took = _selected_many(bench, run)
+        client.close()
+        times.append(took)
+    return statistics.median(times)
+
+
+def memory_many(bench: Bench, run: Run) -> float:
+    """Private memory (USS) that each of four sessions adds with it open and its flags fetched: KiB."""
+    bench.many(run)
+    _selected_many(bench, run)[0].close()
+    bench.quiet()
+    before = bench.uss_kib()
+    clients = [_selected_many(bench, run)[0] for _ in range(_SESSIONS // 2)]
+    for client in clients:
+        client.command(b"FETCH 1:* (FLAGS)")
+        bench.expect("FETCH FLAGS", client.answer().count(b" FETCH (FLAGS ("), run.many)
+    bench.quiet()
+    used = bench.uss_kib() - before
+    for client in clients:
+        client.close()
+    return used / len(clients)
 
 
 def memory(bench: Bench, run: Run) -> float:
@@ -109,12 +160,15 @@ def imports(bench: Bench, run: Run) -> float:
 
 
 MEASURES: Measures = {
-    "imports": ("imports for each login, ms", imports),
-    "crowd": ("USS of each of 200 sessions, KiB", crowd),
-    "login": ("connect, LOGIN, LOGOUT, ms", login_latency),
-    "login-16": ("the same from 16 clients, ms each", login_rate),
-    "select-first": ("SELECT, never seen before, ms", select_first),
-    "select": ("SELECT, unchanged, ms", select),
-    "memory-idle": ("USS a session, logged in, KiB", memory_idle),
-    "memory": ("USS a session, selected, KiB", memory),
+    "imports": Measure("imports for each login, ms", imports),
+    "crowd": Measure("USS of each of 200 sessions, KiB", crowd),
+    "login": Measure("connect, LOGIN, LOGOUT, ms", login_latency),
+    "login-16": Measure("the same from 16 clients, ms each", login_rate),
+    "select-first": Measure("SELECT, never seen before, ms", select_first),
+    "select": Measure("SELECT, unchanged, ms", select),
+    "select-many-first": Measure("SELECT 100,000, never seen, ms", select_many_first),
+    "select-many": Measure("SELECT 100,000, unchanged, ms", select_many),
+    "memory-idle": Measure("USS a session, logged in, KiB", memory_idle),
+    "memory": Measure("USS a session, selected, KiB", memory),
+    "memory-many": Measure("USS a session with 100,000, KiB", memory_many),
 }
