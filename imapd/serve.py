@@ -1,7 +1,7 @@
 """The driver: the only reads and writes of imapd.
 
-Reads the client, cuts its octets into commands, writes the answers out in pieces of 64 KiB.  Straight and blocking: one
-process serves one client, so waiting for it is right.  Nothing waits for ever: 30 minutes for a command, 60 seconds
+Reads the client, cuts its octets into commands, writes the answers out in pieces of 64 KiB and more.  Straight and
+blocking: one process serves one client, so waiting for it is right.  Nothing waits for ever: 30 minutes for a command, 60 seconds
 inside a literal or for a client that does not read its answer.
 """
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from maildir.incoming import Incoming
 
 STALL_SECONDS = 60
-WRITE_OCTETS = 65536
+WRITE_OCTETS = 65536  # what is queued is written out when it is so much
+MOST_OCTETS = 131072  # in one write: a slow client has STALL_SECONDS to take them
 READ_OCTETS = 65536
 
 
@@ -48,7 +49,8 @@ class Driver:
         self.sent = 0
         self._source = source
         self.sink = sink
-        self._out = bytearray()
+        self._out: list[bytes] = []
+        self._queued = 0  # octets in _out
         self._fragmenter = fragment.Fragmenter()
         self._incoming: Incoming | None = None
         self._waiting = False
@@ -77,18 +79,21 @@ class Driver:
 
     def write(self, octets: bytes) -> None:
         """Queue octets for the client."""
-        self._out += octets
-        if len(self._out) >= WRITE_OCTETS:
+        self._out.append(octets)
+        self._queued += len(octets)
+        if self._queued >= WRITE_OCTETS:
             self.flush()
 
     def flush(self) -> None:
         """Write out what is queued; raises Disconnected."""
-        pending = memoryview(bytes(self._out))
+        # A large piece alone, as in a large message, goes out as it is; many small ones are one copy away from that.
+        pending = memoryview(self._out[0] if len(self._out) == 1 else b"".join(self._out))
         self._out.clear()
+        self._queued = 0
         while pending:
             signal.alarm(STALL_SECONDS)
             try:
-                written = os.write(self.sink, pending)
+                written = os.write(self.sink, pending[:MOST_OCTETS])
             except OSError:
                 raise Disconnected from None
             finally:

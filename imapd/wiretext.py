@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
     Partial = tuple[int, int | None]
 
-MAX_CHUNK = 1 << 16
+MAX_CHUNK = 1 << 17
 
-_BLOCK = MAX_CHUNK // 2  # octets on disk, all of which may be LF
+# Octets on disk, all of which may be LF.  Twice as many would cost three times as much: malloc() maps what is larger
+# than 128 KiB anew each time.
+_BLOCK = MAX_CHUNK // 2
+
+_KEPT = 1 << 20  # what is not larger is converted once, and its size is that of the result
 _CR = 13
 _LF = 10
 
@@ -31,16 +35,19 @@ _LF = 10
 class Piece:
     """See the module."""
 
-    __slots__ = ("end", "line_ends", "octets", "start")
+    __slots__ = ("_wire", "end", "line_ends", "octets", "start")
 
     def __init__(self, octets: Octets, start: int, end: int, line_ends: LineEnds | None = None) -> None:
         self.octets = octets
         self.start = start
         self.end = end
         self.line_ends = line_ends or LineEnds(octets)
+        self._wire: list[bytes] | None = None  # all of a small one, converted
 
     def size(self, partial: Partial | None = None) -> int:
         """Octets on the wire."""
+        if partial is None and self.end - self.start <= _KEPT:
+            return sum(map(len, self._converted()))
         whole = self.line_ends.wire_octets(self.start, self.end)
         if partial is None:
             return whole
@@ -50,6 +57,9 @@ class Piece:
 
     def chunks(self, partial: Partial | None = None) -> Iterator[bytes]:
         """The octets on the wire."""
+        if partial is None and self.end - self.start <= _KEPT:
+            yield from self._converted()
+            return
         first, left = partial or (0, None)
         at, before = self.line_ends.before(self.start, self.end, first)
         skip = first - before
@@ -65,6 +75,13 @@ class Piece:
                 left -= len(chunk)
             if chunk:
                 yield chunk
+
+    def _converted(self) -> list[bytes]:
+        if self._wire is None:
+            blocks = range(self.start, self.end, _BLOCK)
+            self._wire = [_converted(self.octets, at, min(at + _BLOCK, self.end)) for at in blocks]
+            let_go(self.octets, self.start, self.end)
+        return self._wire
 
 
 def _converted(octets: Octets, start: int, end: int) -> bytes:

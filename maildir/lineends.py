@@ -101,19 +101,24 @@ def _crlf(octets: Octets, start: int, end: int) -> int:
 
 def _count(octets: Octets, what: bytes, start: int, end: int) -> int:
     if isinstance(octets, bytes):
-        if what == b"\n":
-            # count() looks at each octet, replace() leaps from one to the next.
-            octets = octets[start:end]
-            return len(octets) - len(octets.replace(b"\n", b""))
-        # Mail on disk has hardly ever a CR, and one octet is found faster than two.
-        return octets.count(what, start, end) if octets.find(b"\r", start, end) >= 0 else 0
+        return _count_in(octets, what, start, end)
     # An mmap has no count().  Blocks overlap by what an occurrence could reach into the next one.
     over = len(what) - 1
     count = 0
     for at in range(start, end, _BLOCK):
-        count += octets[at : min(at + _BLOCK + over, end)].count(what)
+        block = octets[at : min(at + _BLOCK + over, end)]
+        count += _count_in(block, what, 0, len(block))
         let_go(octets, at, min(at + _BLOCK, end))
     return count
+
+
+def _count_in(octets: bytes, what: bytes, start: int, end: int) -> int:
+    if what == b"\n":
+        # count() looks at each octet, replace() leaps from one to the next.
+        octets = octets[start:end]
+        return len(octets) - len(octets.replace(b"\n", b""))
+    # Mail on disk has hardly ever a CR, and one octet is found faster than two.
+    return octets.count(what, start, end) if octets.find(b"\r", start, end) >= 0 else 0
 
 
 def find(octets: Octets, what: bytes, start: int, end: int) -> int:

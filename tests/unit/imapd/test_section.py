@@ -153,6 +153,10 @@ def test_any_chunking_and_any_partial_give_the_same_octets(monkeypatch, block, r
     piece = Piece(MIXED_ENDS, 0, len(MIXED_ENDS))
     assert b"".join(piece.chunks()) == wire
     assert piece.size() == len(wire)
+    with monkeypatch.context() as patch:
+        patch.setattr(wiretext, "_KEPT", 0)  # as a large one
+        assert b"".join(piece.chunks()) == wire
+        assert piece.size() == len(wire)
     for start in range(0, len(wire) + 2, 3):
         assert b"".join(piece.chunks((start, None))) == wire[start:]
         assert piece.size((start, None)) == len(wire[start:])
@@ -176,7 +180,7 @@ def test_chunks_are_small_and_a_partial_of_a_large_body_reads_little():
         file.flush()
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
             piece = Piece(mapped, 0, len(octets))
-            assert max(len(chunk) for chunk in piece.chunks()) <= wiretext.MAX_CHUNK == 65536
+            assert max(len(chunk) for chunk in piece.chunks()) <= wiretext.MAX_CHUNK == 131072
             assert piece.size() == 6 << 20
             start = (5 << 20) + 1
             at, before = piece.line_ends.before(0, len(octets), start)
