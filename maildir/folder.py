@@ -17,6 +17,7 @@ import time
 from couriertcpd import environ, log
 from maildir import directories, fs, listing, lock, names, purge, recent, uidlist
 from maildir.incoming import Incoming
+from maildir.index import Index
 from maildir.keywordlist import NONE
 from maildir.keywords import Keywords
 from maildir.snapshot import Match, Snapshot, Status
@@ -38,6 +39,7 @@ class Folder:
         self._cur = path + b"/cur/"
         self._new = path + b"/new/"
         self.keywords = Keywords(path)
+        self.index = Index(path)
         self._uid_list = UidListFile(path)
         self._unwritten: UidList | None = None  # numbers given in memory by scans that may not write
         self._expunged: set[bytes] = set()  # bases that this object unlinked: certainly gone

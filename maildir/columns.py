@@ -1,0 +1,60 @@
+"""Columns of values by uid, in blocks of 128 consecutive uids: how the index keeps what it remembers of messages.
+
+    crc32        4 octets, little-endian, of all that follows
+    lengths      128 times 4 octets, little-endian: length of the value + 1, 0 where there is none
+    values       one behind the other
+
+Pure: knows neither files nor what the values mean.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from itertools import accumulate
+from zlib import crc32
+
+SHIFT = 7
+SPAN = 1 << SHIFT  # uids in a block
+MASK = SPAN - 1
+MAX_VALUE = 16 << 10  # octets; longer ones are not remembered
+
+_HEAD = 4 + 4 * SPAN
+_SWAP = sys.byteorder == "big"
+
+Values = list[bytes | None]
+
+
+class Damaged(Exception):
+    """A block is not what was written."""
+
+
+def encode(values: Values) -> bytes:
+    """A block of the values of SPAN uids."""
+    lengths = array("I", [0 if value is None else len(value) + 1 for value in values])
+    if _SWAP:
+        lengths.byteswap()
+    body = lengths.tobytes() + b"".join([value for value in values if value is not None])
+    return crc32(body).to_bytes(4, "little") + body
+
+
+def decode(block: bytes) -> Values:
+    """The values of SPAN uids.  Raises Damaged."""
+    if len(block) < _HEAD or crc32(memoryview(block)[4:]) != int.from_bytes(block[:4], "little"):
+        raise Damaged
+    lengths = array("I")
+    lengths.frombytes(block[4:_HEAD])
+    if _SWAP:
+        lengths.byteswap()
+    ends = list(accumulate([length - 1 if length else 0 for length in lengths], initial=_HEAD))
+    if ends[-1] != len(block):
+        raise Damaged
+    return [block[start:end] if length else None for length, start, end in zip(lengths, ends, ends[1:], strict=False)]
+
+
+def merge(block: bytes | None, changes: dict[int, bytes | None]) -> bytes:
+    """The block with other values at some slots (uid & MASK); None takes one away.  Raises Damaged."""
+    values: Values = [None] * SPAN if block is None else decode(block)
+    for slot, value in changes.items():
+        values[slot] = value
+    return encode(values)

@@ -1,0 +1,237 @@
+"""What is remembered of a folder's messages, so that it need not be read or worked out again.
+
+The index is derived from the files and never believed over them.  Values belong to a uid; that the uid still is the
+same message is held by the base names that the index has too: they are compared whenever a scan is stored, and where
+one differs everything about its block is forgotten.  The file's generation changes with that, so that no other session
+goes on believing what it believed before.
+
+Whatever is wrong with the index, its methods work as if nothing was known.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from operator import ge
+
+from couriertcpd import log
+from maildir import columns
+from maildir.indexfile import IndexFile, Unusable
+from maildir.indexrows import BASE, NAME, Rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from maildir.indexrows import Reading, Stored
+
+    Result = TypeVar("Result")
+
+MAX_ANSWER = 4 << 20
+BUFFER_OCTETS = 1 << 20
+_ENTRY_OCTETS = 150  # what a buffered value costs beside its octets
+
+
+class Index:
+    """The index of one folder, for one process."""
+
+    __slots__ = (
+        "_asked", "_buffer", "_buffered", "_file", "_folder", "_generation", "_off", "_pending", "_rows",
+        "_uidvalidity",
+    )  # fmt: skip
+
+    def __init__(self, folder: bytes) -> None:
+        self._folder = folder
+        self._file = IndexFile(folder)
+        self._rows: Rows | None = None
+        self._off = False  # given up for this session
+        self._generation: int | None = None  # while the file has this one, uids mean to it what they mean to us
+        self._uidvalidity = 0
+        self._pending: Reading | None = None
+        self._asked: dict[bytes, None] = {}
+        self._buffer: dict[bytes, dict[int, bytes]] = {}
+        self._buffered = 0
+
+    # -- values
+
+    def values(self, kind: bytes, uids: Sequence[int]) -> list[bytes | None]:
+        """What is known for these uids, in their order; ascending ones are fast."""
+        self._asked[kind] = None
+        if any(map(ge, uids, islice(uids, 1, None))):
+            ascending = sorted(set(uids))
+            by_uid = dict(zip(ascending, self.values(kind, ascending), strict=True))
+            return [by_uid[uid] for uid in uids]
+        found: list[bytes | None] | None = None
+        if uids and self.store():
+            found = self._read(kind, uids)
+        if found is None:
+            found = [None] * len(uids)
+        fresh = self._buffer.get(kind)
+        if fresh:
+            found = [fresh.get(uid, value) for uid, value in zip(uids, found, strict=True)]
+        return found
+
+    def _read(self, kind: bytes, uids: Sequence[int]) -> list[bytes | None] | None:
+        generation = self._generation
+        assert generation is not None  # noqa: S101
+        found = self._attempt(lambda rows: rows.read(generation, kind, uids))
+        if found is None:
+            self._generation = None
+        return found
+
+    def remember(self, kind: bytes, uid: int, value: bytes) -> None:
+        """Keep a value: it is written with the next flush, and seen by values() at once."""
+        if self._off or len(value) > columns.MAX_VALUE:
+            return
+        self._asked[kind] = None
+        self._buffer.setdefault(kind, {})[uid] = value
+        self._buffered += len(value) + _ENTRY_OCTETS
+        if self._buffered > BUFFER_OCTETS:
+            self.flush()
+
+    def arrived(self, uidvalidity: int, uid: int, base: bytes) -> None:
+        """A message was put into the folder: what is remembered of its uid can be kept before a scan has seen it."""
+        if self._generation is None and self._pending is None:
+            self._uidvalidity = uidvalidity
+        if self._uidvalidity == uidvalidity:
+            self.remember(BASE, uid, base)
+
+    def flush(self) -> None:
+        """Write what is buffered, in one short transaction."""
+        if not self._buffer:
+            return
+        if self._pending is None or self.store():
+            self._attempt(lambda rows: rows.write(lambda: self._flush(rows)))
+        self._buffer, self._buffered = {}, 0
+
+    def _flush(self, rows: Rows) -> None:
+        generation, uidvalidity = rows.meta()
+        if self._generation is not None and generation != self._generation:
+            self._generation = None
+            return
+        if uidvalidity != self._uidvalidity:
+            if not self._uidvalidity or BASE not in self._buffer:
+                return
+            rows.begin_anew(self._uidvalidity)
+        for kind in sorted(self._buffer, key=lambda kind: kind != BASE):
+            rows.put_values(kind, self._buffer[kind])
+
+    # -- answers
+
+    def answer(self, key: bytes) -> bytes | None:
+        """A whole answer that was remembered; the key must hold a digest of all that it depends on."""
+        if not self.store():
+            return None
+        generation = self._generation
+        assert generation is not None  # noqa: S101
+        return self._attempt(lambda rows: rows.answer(generation, key))
+
+    def remember_answer(self, key: bytes, octets: bytes) -> None:
+        """Keep an answer, if it is not too large; of many the oldest goes."""
+        if len(octets) <= MAX_ANSWER and self.store():
+            self._attempt(lambda rows: rows.write(lambda: self._put_answer(rows, key, octets)))
+
+    def _put_answer(self, rows: Rows, key: bytes, octets: bytes) -> None:
+        if rows.meta()[0] == self._generation:
+            rows.put_answer(key, octets)
+
+    def kinds(self) -> list[bytes]:
+        """The columns that clients of this folder have asked for."""
+        known = self._attempt(lambda rows: rows.kinds()) or []
+        return [kind for kind in dict.fromkeys([*known, *self._asked]) if kind not in (BASE, NAME)]
+
+    def close(self) -> None:
+        """Write what is buffered and close the file."""
+        self.flush()
+        self._forget()
+        self._file.close()
+
+    # -- the folder's view
+
+    def usable(self) -> bool:
+        """Whether there is an index; asking makes one."""
+        return self._attempt(lambda rows: True) is True
+
+    def stored(self, marks: bytes) -> Stored | None:
+        """The folder as a scan under these marks found it; from now on values are those of its messages."""
+        found = self._attempt(lambda rows: rows.stored(marks))
+        if found is None:
+            return None
+        generation, stored = found
+        self._meant(stored.uidvalidity)
+        self._generation, self._pending = generation, None
+        return stored
+
+    def counts(self, marks: bytes) -> Stored | None:
+        """How much the folder held when it was scanned under these marks."""
+        return self._attempt(lambda rows: rows.counts(marks))
+
+    def offer(self, reading: Reading) -> None:
+        """Take over what a scan has found; store() stores it, and so does everything that needs it stored."""
+        if self._off:
+            return
+        self._meant(reading.uidvalidity)
+        self._generation, self._pending = None, reading
+
+    def store(self) -> bool:
+        """Store what a scan has found, if that is due; True when uids mean the same to the index as to us."""
+        reading = self._pending
+        if reading is not None:
+            generation = self._attempt(lambda rows: rows.write(lambda: rows.store(reading)))
+            if generation is not None:
+                self._generation, self._pending = generation, None
+        return self._generation is not None
+
+    def _meant(self, uidvalidity: int) -> None:
+        if uidvalidity != self._uidvalidity:
+            self._buffer, self._buffered = {}, 0
+            self._uidvalidity = uidvalidity
+
+    # -- what can go wrong
+
+    def _attempt(self, act: Callable[[Rows], Result]) -> Result | None:
+        """Do something with the file; None when that cannot be done."""
+        if self._off:
+            return None
+        import sqlite3
+
+        try:
+            return act(self._open())
+        except columns.Damaged:
+            self._make_anew("damaged")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                self._give_up(str(error))
+        except sqlite3.DatabaseError as error:
+            self._make_anew(f"damaged ({error})")
+        except (Unusable, OSError) as error:
+            self._give_up(str(error))
+        return None
+
+    def _open(self) -> Rows:
+        if self._rows is not None and self._file.moved():
+            self._forget()
+            self._file.close()
+        if self._rows is None:
+            self._rows = Rows(self._file.connection())
+        return self._rows
+
+    def _forget(self) -> None:
+        self._rows = None
+        self._generation = None
+
+    def _make_anew(self, why: str) -> None:
+        """Throw the file away; the next question makes another."""
+        self._forget()
+        try:
+            self._file.discard(why)
+        except (Unusable, OSError) as error:
+            self._give_up(str(error))
+
+    def _give_up(self, why: str) -> None:
+        self._off = True
+        self._buffer, self._buffered, self._pending = {}, 0, None
+        self._forget()
+        self._file.close()
+        if why != "switched off":
+            log.warn(f"{log.printable(self._folder)}: goes on without its index: {why}")

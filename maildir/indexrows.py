@@ -1,0 +1,351 @@
+"""The rows of an index: columns, bases, view and answers, as methods on an open database.
+
+Everything here raises sqlite3.Error, and columns.Damaged for what cannot have been written by this module.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_left
+
+from maildir import columns
+from maildir.columns import MASK, SHIFT, SPAN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from sqlite3 import Connection
+    from typing import TypeVar
+
+    from maildir.columns import Values
+
+    Result = TypeVar("Result")
+
+BASE = b"base"  # the kind that says which message a uid is
+NAME = b"name"  # file names that do not follow from base and flags
+
+MAX_KINDS = 48
+MAX_ANSWERS = 16
+_DAY_SECONDS = 86400
+_BLOCK = 0xFFFFFFFF  # the block's part of a row id
+
+
+class Stored:
+    """The folder as the scan found it that was stored last; uids and flags are as they are in memory."""
+
+    __slots__ = ("flags", "messages", "uidnext", "uids", "uidvalidity", "unseen")
+
+    def __init__(self, uidvalidity: int, uidnext: int, messages: int, unseen: int) -> None:
+        self.uidvalidity = uidvalidity
+        self.uidnext = uidnext
+        self.messages = messages
+        self.unseen = unseen
+        self.uids: array[int] = array("I")
+        self.flags = b""
+
+
+class Reading:
+    """A scan that is to be stored.
+
+    marks are what the folder had when it began, b"" when a change may hide behind them; origin is the mark of the uid
+    list that the bases are from, b"" when it may hide one.  blocks gives (uid >> SHIFT, bases of its uids), ascending;
+    odd gives the names that do not follow from base and flags, by uid.
+    """
+
+    __slots__ = ("blocks", "flags", "marks", "odd", "origin", "uidnext", "uids", "uidvalidity", "unseen")
+
+    def __init__(
+        self,
+        uidvalidity: int,
+        uidnext: int,
+        uids: array[int],
+        flags: bytes,
+        unseen: int,
+        marks: bytes,
+        origin: bytes,
+        blocks: Callable[[], Iterator[tuple[int, Values]]],
+        odd: Callable[[], dict[int, bytes]],
+    ) -> None:
+        self.uidvalidity = uidvalidity
+        self.uidnext = uidnext
+        self.uids = uids
+        self.flags = flags
+        self.unseen = unseen
+        self.marks = marks
+        self.origin = origin
+        self.blocks = blocks
+        self.odd = odd
+
+
+class Rows:
+    """The rows of one open database."""
+
+    __slots__ = ("_ask", "_numbers", "_used")
+
+    def __init__(self, connection: Connection) -> None:
+        self._ask = connection.execute
+        self._numbers: dict[bytes, int] = {}
+        self._used: dict[bytes, int] = {}
+
+    def write(self, act: Callable[[], Result]) -> Result:
+        """Do something in a transaction of its own."""
+        self._ask("BEGIN IMMEDIATE")
+        try:
+            result = act()
+            self._ask("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        return result
+
+    def _roll_back(self) -> None:
+        import contextlib
+        import sqlite3
+
+        self._numbers = {}
+        with contextlib.suppress(sqlite3.Error):
+            self._ask("ROLLBACK")
+
+    def meta(self) -> tuple[int, int]:
+        """The generation, and the uidvalidity that everything here belongs to (0: none yet)."""
+        found = dict(self._ask("SELECT key, value FROM meta WHERE key IN ('generation', 'uidvalidity')"))
+        if not isinstance(found.get("generation"), int):
+            raise columns.Damaged
+        return found["generation"], found.get("uidvalidity", 0)
+
+    def begin_anew(self, uidvalidity: int) -> None:
+        """Forget everything, as all uids mean other messages now."""
+        for table in ("view", "block", "answer"):
+            self._ask(f"DELETE FROM {table}")  # noqa: S608
+        self._ask("DELETE FROM meta WHERE key = 'origin'")
+        self._ask("INSERT OR REPLACE INTO meta VALUES ('uidvalidity', ?)", (uidvalidity,))
+        self._next_generation()
+
+    def _next_generation(self) -> None:
+        self._ask("UPDATE meta SET value = random() WHERE key = 'generation'")
+
+    # -- kinds
+
+    def kinds(self) -> list[bytes]:
+        """All columns."""
+        return [row[0] for row in self._ask("SELECT name FROM kind ORDER BY number")]
+
+    def number(self, kind: bytes) -> int | None:
+        """The number of a kind, None when nothing is known of it."""
+        number = self._numbers.get(kind)
+        if number is None:
+            row = self._ask("SELECT number, used FROM kind WHERE name = ?", (kind,)).fetchone()
+            if row is None:
+                return None
+            number = self._numbers[kind] = row[0]
+            self._used[kind] = row[1]
+        return number
+
+    def number_made(self, kind: bytes) -> int:
+        """The number of a kind that is used today; in a transaction."""
+        number = self.number(kind)
+        today = int(time.time()) // _DAY_SECONDS
+        if number is None:
+            self._make_room()
+            number = self._ask("INSERT INTO kind (name, used) VALUES (?, ?)", (kind, today)).lastrowid
+            assert number is not None  # noqa: S101
+            self._numbers[kind] = number
+        elif self._used.get(kind) != today:
+            self._ask("UPDATE kind SET used = ? WHERE number = ?", (today, number))
+        self._used[kind] = today
+        return number
+
+    def _make_room(self) -> None:
+        """Drop the columns that nobody has asked for longest; sections that clients named go before the others."""
+        rows = self._ask("SELECT number, name, used FROM kind").fetchall()
+        doomed = [row for row in rows if row[1] not in (BASE, NAME)]
+        doomed.sort(key=lambda row: (not row[1].startswith(b"BODY["), row[2], row[0]))
+        for number, name, _ in doomed[: max(0, len(rows) + 1 - MAX_KINDS)]:
+            self._ask("DELETE FROM block WHERE id BETWEEN ? AND ?", (number << 32, number << 32 | _BLOCK))
+            self._ask("DELETE FROM kind WHERE number = ?", (number,))
+            self._numbers.pop(name, None)
+
+    # -- values
+
+    def read(self, generation: int, kind: bytes, uids: Sequence[int]) -> list[bytes | None] | None:
+        """The values of a kind for these uids, in their order; None when the generation is another one now."""
+        number = self.number(kind)
+        if number is None:
+            return [None] * len(uids)
+        first, last = min(uids[0], uids[-1]) >> SHIFT, max(uids[0], uids[-1]) >> SHIFT
+        if last - first <= len(uids):
+            return self._in_blocks(generation, uids, self._blocks(number << 32 | first, number << 32 | last))
+        wanted = sorted({uid >> SHIFT for uid in uids})
+        rows = (row for block in wanted for row in self._blocks(number << 32 | block, number << 32 | block))
+        return self._in_blocks(generation, uids, rows)
+
+    def _blocks(self, first: int, last: int) -> Iterator[tuple[int, int | None, bytes]]:
+        return self._ask(
+            "SELECT value, id, octets FROM meta LEFT JOIN block ON id BETWEEN ? AND ? WHERE key = 'generation'",
+            (first, last),
+        )
+
+    def _in_blocks(
+        self, generation: int, uids: Sequence[int], rows: Iterator[tuple[int, int | None, bytes]]
+    ) -> list[bytes | None] | None:
+        """Pick from blocks as they come; uids that do not ascend are put in order first."""
+        found: list[bytes | None] = []
+        position = 0
+        for now, row, octets in rows:
+            if now != generation:
+                return None
+            if row is None:
+                continue
+            start = (row & _BLOCK) << SHIFT
+            begin = bisect_left(uids, start, position)
+            position = bisect_left(uids, start + SPAN, begin)
+            if begin == position:
+                continue
+            found += [None] * (begin - len(found))
+            values = columns.decode(octets)
+            found += values if position - begin == SPAN else [values[uid & MASK] for uid in uids[begin:position]]
+        return found + [None] * (len(uids) - len(found))
+
+    def get(self, row: int) -> bytes | None:
+        """One block."""
+        found = self._ask("SELECT octets FROM block WHERE id = ?", (row,)).fetchone()
+        return None if found is None else found[0]
+
+    def put(self, row: int, octets: bytes) -> None:
+        """Write one block; in a transaction."""
+        self._ask("INSERT OR REPLACE INTO block VALUES (?, ?)", (row, octets))
+
+    def bases(self, block: int) -> Values:
+        """The bases of the uids of a block."""
+        number = self.number(BASE)
+        octets = None if number is None else self.get(number << 32 | block)
+        return [None] * SPAN if octets is None else columns.decode(octets)
+
+    def put_bases(self, block: int, bases: dict[int, bytes | None]) -> None:
+        """Say which messages some uids are; what is remembered of a block with another message goes."""
+        old = self.bases(block)
+        if any(old[slot] not in (None, base) for slot, base in bases.items()):
+            self.purge([block])
+        self.put(self.number_made(BASE) << 32 | block, columns.merge(columns.encode(old), bases))
+
+    def put_values(self, kind: bytes, values: dict[int, bytes]) -> None:
+        """Write values by uid, for messages whose base is known; in a transaction."""
+        number = self.number_made(kind)
+        by_block: dict[int, dict[int, bytes | None]] = {}
+        for uid, value in values.items():
+            by_block.setdefault(uid >> SHIFT, {})[uid & MASK] = value
+        for block, changes in sorted(by_block.items()):
+            if kind == BASE:
+                self.put_bases(block, changes)
+                continue
+            bases = self.bases(block)
+            sure = {slot: value for slot, value in changes.items() if bases[slot] is not None}
+            if sure:
+                row = number << 32 | block
+                self.put(row, columns.merge(self.get(row), sure))
+
+    def purge(self, blocks: list[int], bases_too: bool = False) -> None:
+        """Forget what is remembered of the messages of some blocks, but for which messages they are."""
+        kinds = self._ask("SELECT number, name FROM kind").fetchall()
+        for number, name in kinds:
+            if bases_too or name != BASE:
+                self._ask_many("DELETE FROM block WHERE id = ?", [(number << 32 | block,) for block in blocks])
+        self._ask("DELETE FROM answer")
+        self._ask("DELETE FROM view")
+        self._next_generation()
+
+    def _ask_many(self, statement: str, rows: list[tuple[int]]) -> None:
+        for row in rows:
+            self._ask(statement, row)
+
+    # -- scans
+
+    def stored(self, marks: bytes) -> tuple[int, Stored] | None:
+        """The generation and the view that was stored under these marks, if that is the last one."""
+        row = self._ask(
+            "SELECT value, uidvalidity, uidnext, messages, unseen, uids, flags FROM view, meta"
+            " WHERE id = 1 AND marks = ? AND key = 'generation'",
+            (marks,),
+        ).fetchone()
+        if row is None:
+            return None
+        found = Stored(*row[1:5])
+        found.uids.frombytes(row[5])
+        found.flags = row[6]
+        if not len(found.uids) == len(found.flags) == found.messages:
+            raise columns.Damaged
+        return row[0], found
+
+    def counts(self, marks: bytes) -> Stored | None:
+        """As stored(), but only the numbers."""
+        row = self._ask(
+            "SELECT uidvalidity, uidnext, messages, unseen FROM view WHERE id = 1 AND marks = ?", (marks,)
+        ).fetchone()
+        return None if row is None else Stored(*row)
+
+    def store(self, reading: Reading) -> int:
+        """Bring bases and view up to date and return the generation; in a transaction."""
+        _, uidvalidity = self.meta()
+        if uidvalidity != reading.uidvalidity:
+            self.begin_anew(reading.uidvalidity)
+        origin = self._ask("SELECT value FROM meta WHERE key = 'origin'").fetchone()
+        if not reading.origin or origin is None or origin[0] != reading.origin:
+            self._store_bases(reading.blocks())
+            self._ask("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (reading.origin,))
+        self._store_odd(reading.odd())
+        if reading.marks:
+            uids, flags = reading.uids.tobytes(), bytes(reading.flags)
+            self._ask(
+                "INSERT OR REPLACE INTO view VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+                (reading.uidvalidity, reading.uidnext, reading.marks, len(flags), reading.unseen, uids, flags),
+            )
+        return self.meta()[0]
+
+    def _store_bases(self, blocks: Iterator[tuple[int, Values]]) -> None:
+        number = self.number_made(BASE)
+        rows = self._ask("SELECT id FROM block WHERE id BETWEEN ? AND ?", (number << 32, number << 32 | _BLOCK))
+        vanished = {row[0] & _BLOCK for row in rows}
+        for block, bases in blocks:
+            vanished.discard(block)
+            octets = columns.encode(bases)
+            old = self.get(number << 32 | block)
+            if octets == old:
+                continue
+            if old is None:
+                self.put(number << 32 | block, octets)
+            else:  # who has vanished is left as it is: the uid still means that message
+                self.put_bases(block, {slot: base for slot, base in enumerate(bases) if base is not None})
+        if vanished:
+            self.purge(sorted(vanished), bases_too=True)
+
+    def _store_odd(self, odd: dict[int, bytes]) -> None:
+        number = self.number(NAME)
+        if number is None and not odd:
+            return
+        number = self.number_made(NAME)
+        by_block: dict[int, dict[int, bytes | None]] = {}
+        for uid, name in odd.items():
+            by_block.setdefault(uid >> SHIFT, {})[uid & MASK] = name
+        rows = self._ask("SELECT id FROM block WHERE id BETWEEN ? AND ?", (number << 32, number << 32 | _BLOCK))
+        for block in {row[0] & _BLOCK for row in rows} - by_block.keys():
+            self._ask("DELETE FROM block WHERE id = ?", (number << 32 | block,))
+        for block, changes in by_block.items():
+            octets = columns.merge(None, changes)
+            if octets != self.get(number << 32 | block):
+                self.put(number << 32 | block, octets)
+
+    # -- answers
+
+    def answer(self, generation: int, key: bytes) -> bytes | None:
+        """An answer that was remembered under this generation."""
+        row = self._ask(
+            "SELECT octets FROM answer, meta WHERE answer.key = ? AND meta.key = 'generation' AND value = ?",
+            (key, generation),
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def put_answer(self, key: bytes, octets: bytes) -> None:
+        """Keep an answer; of many the oldest goes.  In a transaction."""
+        self._ask("INSERT OR REPLACE INTO answer SELECT ?, coalesce(max(used), 0) + 1, ? FROM answer", (key, octets))
+        self._ask("DELETE FROM answer WHERE used <= (SELECT max(used) FROM answer) - ?", (MAX_ANSWERS,))

@@ -1,0 +1,341 @@
+import os
+import sqlite3
+from array import array
+from pathlib import Path
+
+import pytest
+
+from maildir import indexfile, indexrows
+from maildir.columns import SHIFT, SPAN
+from maildir.index import Index
+from maildir.indexrows import Reading
+
+MARKS = b"marks of a folder that is at rest"
+
+
+def reading(bases, uidvalidity=7, marks=MARKS, odd=None, origin=b"", flags=None):
+    """A scan that found messages: base by uid."""
+
+    def blocks():
+        for block in sorted({uid >> SHIFT for uid in bases}):
+            yield block, [bases.get((block << SHIFT) + slot) for slot in range(SPAN)]
+
+    uids = array("I", sorted(bases))
+    flags = bytes(len(uids)) if flags is None else flags
+    unseen = flags.count(0)
+    return Reading(uidvalidity, max(uids, default=0) + 1, uids, flags, unseen, marks, origin, blocks, lambda: odd or {})
+
+
+def stored(root, bases, **more) -> Index:
+    index = Index(root)
+    index.offer(reading(bases, **more))
+    assert index.store()
+    return index
+
+
+@pytest.fixture
+def index(root):
+    return stored(root, {uid: b"base%d" % uid for uid in range(1, 1001)})
+
+
+def test_values_come_back_in_the_order_of_the_uids(root, index) -> None:
+    for uid in (1, 127, 128, 500, 1000):
+        index.remember(b"ENVELOPE", uid, b"of %d" % uid)
+    index.flush()
+    again = Index(root)
+    assert again.stored(MARKS)
+    for uids in ([1, 2, 127, 128, 500, 1000], [1000, 1, 500, 1], [500], range(1, 1001), range(126, 130), []):
+        wanted = [b"of %d" % uid if uid in (1, 127, 128, 500, 1000) else None for uid in uids]
+        assert again.values(b"ENVELOPE", uids) == wanted
+    assert again.values(b"BODY", [1, 2]) == [None, None]
+
+
+def test_what_is_remembered_is_seen_before_it_is_written(index) -> None:
+    index.remember(b"ENVELOPE", 3, b"three")
+    assert index.values(b"ENVELOPE", [2, 3]) == [None, b"three"]
+
+
+def test_the_bases_are_a_column_too(index) -> None:
+    assert index.values(indexrows.BASE, [1, 128, 1000]) == [b"base1", b"base128", b"base1000"]
+
+
+def test_no_more_is_held_than_the_buffer_may(root, index) -> None:
+    for uid in range(1, 1001):
+        index.remember(b"ENVELOPE", uid, b"x" * 10000)
+    again = Index(root)
+    assert again.stored(MARKS)
+    assert again.values(b"ENVELOPE", [1]) == [b"x" * 10000]
+
+
+def test_a_value_that_is_too_long_is_not_remembered(index) -> None:
+    index.remember(b"ENVELOPE", 1, b"x" * 16385)
+    assert index.values(b"ENVELOPE", [1]) == [None]
+
+
+def test_nothing_is_kept_of_a_message_that_the_index_does_not_know(root, index) -> None:
+    index.remember(b"ENVELOPE", 1001, b"whose?")
+    index.flush()
+    assert index.values(b"ENVELOPE", [1001]) == [None]
+
+
+def test_the_view_is_found_by_its_marks_only(root, index) -> None:
+    again = Index(root)
+    assert again.stored(b"others") is None
+    found = again.stored(MARKS)
+    assert found is not None
+    assert (found.uidvalidity, found.uidnext, found.messages, found.unseen) == (7, 1001, 1000, 1000)
+    assert found.uids == array("I", range(1, 1001))
+    assert found.flags == bytes(1000)
+    counts = again.counts(MARKS)
+    assert counts is not None
+    assert (counts.messages, counts.unseen) == (1000, 1000)
+
+
+def test_a_scan_that_cannot_be_sure_is_no_view(root) -> None:
+    index = stored(root, {1: b"a"}, marks=b"")
+    assert index.stored(b"") is None
+    assert index.values(indexrows.BASE, [1]) == [b"a"]
+
+
+class TestWhoseValuesTheyAre:
+    def test_another_message_with_the_uid_makes_the_block_forgotten(self, root, index) -> None:
+        for uid in (1, 2, 200):
+            index.remember(b"ENVELOPE", uid, b"old %d" % uid)
+        index.flush()
+        other = stored(root, {uid: b"base%d" % uid for uid in range(2, 1001)} | {1: b"another"})
+        assert other.values(b"ENVELOPE", [1, 2, 200]) == [None, None, b"old 200"]
+
+    def test_a_session_that_still_has_the_old_scan_is_told_nothing(self, root, index) -> None:
+        other = stored(root, {uid: b"base%d" % uid for uid in range(2, 1001)} | {1: b"another"})
+        other.remember(b"ENVELOPE", 1, b"new")
+        other.flush()
+        assert index.values(b"ENVELOPE", [1]) == [None]
+
+    def test_nor_does_it_write(self, root, index) -> None:
+        index.remember(b"ENVELOPE", 1, b"old")
+        other = stored(root, {uid: b"base%d" % uid for uid in range(2, 1001)} | {1: b"another"})
+        index.flush()
+        assert other.values(b"ENVELOPE", [1]) == [None]
+
+    def test_another_uidvalidity_is_another_world(self, root, index) -> None:
+        index.remember(b"ENVELOPE", 1, b"old")
+        index.flush()
+        other = stored(root, {1: b"base1"}, uidvalidity=8)
+        assert other.values(b"ENVELOPE", [1]) == [None]
+        assert index.values(b"ENVELOPE", [1]) == [None]
+
+    def test_messages_that_come_and_go_change_nothing_for_the_others(self, root, index) -> None:
+        index.remember(b"ENVELOPE", 2, b"two")
+        index.flush()
+        rest = {uid: b"base%d" % uid for uid in range(2, 1001, 2)}
+        other = stored(root, rest | {1001: b"new", 2000: b"newer"})
+        assert other.values(b"ENVELOPE", [2]) == [b"two"]
+        assert index.values(b"ENVELOPE", [2]) == [b"two"]
+
+    def test_blocks_of_messages_that_are_gone_go(self, root, index) -> None:
+        index.remember(b"ENVELOPE", 500, b"x")
+        index.flush()
+        stored(root, {1: b"base1"})
+        back = stored(root, {1: b"base1", 500: b"base500"})
+        assert back.values(b"ENVELOPE", [500]) == [None]
+
+    def test_a_scan_is_stored_before_a_question_is_answered(self, root, index) -> None:
+        index.remember(b"ENVELOPE", 1, b"old")
+        index.flush()
+        late = Index(root)
+        late.offer(reading({1: b"another"}))
+        assert late.values(b"ENVELOPE", [1]) == [None]
+
+    def test_an_index_that_was_never_told_of_a_scan_knows_nothing(self, root, index) -> None:
+        assert Index(root).values(indexrows.BASE, [1]) == [None]
+
+    def test_values_of_messages_that_have_just_arrived(self, root, index) -> None:
+        outside = Index(root)
+        outside.arrived(7, 1001, b"new")
+        outside.remember(b"ENVELOPE", 1001, b"of the new one")
+        outside.flush()
+        later = stored(root, {1: b"base1", 1001: b"new"})
+        assert later.values(b"ENVELOPE", [1001]) == [b"of the new one"]
+
+    def test_of_another_message_than_the_scan_finds_they_are_forgotten(self, root, index) -> None:
+        outside = Index(root)
+        outside.arrived(7, 1001, b"new")
+        outside.remember(b"ENVELOPE", 1001, b"of the new one")
+        outside.flush()
+        assert stored(root, {1001: b"newer"}).values(b"ENVELOPE", [1001]) == [None]
+
+    def test_the_bases_need_no_comparing_while_the_uid_list_is_the_same(self, root) -> None:
+        stored(root, {1: b"a"}, origin=b"list 1")
+        asked = []
+        index = Index(root)
+        again = reading({1: b"a"}, origin=b"list 1")
+        blocks = again.blocks
+        again.blocks = lambda: asked.append(1) or blocks()
+        index.offer(again)
+        assert index.store()
+        assert asked == []
+        again.origin = b"list 2"
+        index.offer(again)
+        assert index.store()
+        assert asked == [1]
+
+
+def test_odd_names_are_replaced_by_every_scan(root) -> None:
+    assert stored(root, {1: b"a", 2: b"b"}, odd={1: b"a", 2: b"b:2,SF"}).values(indexrows.NAME, [1, 2]) == [
+        b"a",
+        b"b:2,SF",
+    ]
+    assert stored(root, {1: b"a", 2: b"b"}, odd={2: b"b:2,Sa"}).values(indexrows.NAME, [1, 2]) == [None, b"b:2,Sa"]
+    assert stored(root, {1: b"a", 2: b"b"}).values(indexrows.NAME, [1, 2]) == [None, None]
+
+
+def test_answers(root, index) -> None:
+    index.remember_answer(b"key", b"* THREAD (1)(2)")
+    again = Index(root)
+    assert again.answer(b"key") is None
+    assert again.stored(MARKS)
+    assert again.answer(b"key") == b"* THREAD (1)(2)"
+    assert again.answer(b"other") is None
+    index.remember_answer(b"large", b"x" * ((4 << 20) + 1))
+    assert again.answer(b"large") is None
+    for number in range(indexrows.MAX_ANSWERS):
+        index.remember_answer(b"%d" % number, b"")
+    assert again.answer(b"key") is None
+    assert again.answer(b"0") == b""
+
+
+def test_kinds_that_were_asked_for(root, index) -> None:
+    assert index.kinds() == []
+    index.values(b"ENVELOPE", [1])
+    index.remember(b"BODY[HEADER.FIELDS (X)]", 1, b"x")
+    assert index.kinds() == [b"ENVELOPE", b"BODY[HEADER.FIELDS (X)]"]
+    index.flush()
+    assert Index(root).kinds() == [b"BODY[HEADER.FIELDS (X)]"]
+
+
+def test_of_many_kinds_the_sections_that_clients_named_go_first(root, index) -> None:
+    index.remember(b"ENVELOPE", 1, b"kept")
+    for number in range(2 * indexrows.MAX_KINDS):
+        index.remember(b"BODY[HEADER.FIELDS (X-%d)]" % number, 1, b"x")
+        index.flush()
+    with sqlite3.connect(os.fsdecode(root + b"/courierimapindex")) as connection:
+        assert connection.execute("SELECT count(*) FROM kind").fetchone() == (indexrows.MAX_KINDS,)
+    assert index.values(b"ENVELOPE", [1]) == [b"kept"]
+
+
+class TestWhatCanGoWrong:
+    def test_it_is_switched_off(self, root, monkeypatch, capfd) -> None:
+        monkeypatch.setenv("IMAP_INDEX", "off")
+        index = Index(root)
+        index.offer(reading({1: b"a"}))
+        index.remember(b"ENVELOPE", 1, b"x")
+        index.flush()
+        assert not index.usable()
+        assert index.values(b"ENVELOPE", [1]) == [None]
+        assert index.answer(b"key") is None
+        assert index.kinds() == [b"ENVELOPE"]
+        assert os.listdir(root) == [b"cur", b"new", b"tmp"] or sorted(os.listdir(root)) == [b"cur", b"new", b"tmp"]
+        assert capfd.readouterr().err == ""
+
+    @pytest.mark.parametrize("damage", ["text", "half", "version", "foreign", "row"])
+    def test_a_file_of_no_use_is_made_anew(self, root, index, damage, capfd) -> None:
+        index.remember(b"ENVELOPE", 1, b"x")
+        index.close()
+        path = Path(os.fsdecode(root + b"/courierimapindex"))
+        if damage == "text":
+            path.write_bytes(b"no database\n" * 1000)
+        elif damage == "half":
+            data = path.read_bytes()
+            path.write_bytes(data[: len(data) // 2 // 16384 * 16384])
+        else:
+            connection = sqlite3.connect(path)
+            if damage == "version":
+                connection.execute("PRAGMA user_version = 99")
+            elif damage == "foreign":
+                connection.execute("PRAGMA application_id = 5")
+            else:
+                connection.execute("UPDATE block SET octets = zeroblob(600)")
+            connection.commit()
+            connection.close()
+        again = Index(root)
+        for _ in range(2):
+            again.offer(reading({1: b"a"}))
+            if again.store() and again.values(b"ENVELOPE", [1]) == [None]:
+                break
+        again.offer(reading({1: b"a"}))
+        assert again.store()
+        again.remember(b"ENVELOPE", 1, b"new")
+        again.flush()
+        assert again.values(b"ENVELOPE", [1]) == [b"new"]
+        lines = capfd.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert "it is made anew" in lines[0]
+
+    def test_somebody_removes_it(self, root, index) -> None:
+        index.remember(b"ENVELOPE", 1, b"x")
+        index.flush()
+        for suffix in (b"", b"-wal", b"-shm"):
+            os.unlink(root + b"/courierimapindex" + suffix)
+        assert index.values(b"ENVELOPE", [1]) == [None]
+        index.offer(reading({1: b"base1"}))
+        index.remember(b"ENVELOPE", 1, b"y")
+        index.flush()
+        assert stored(root, {1: b"base1"}).values(b"ENVELOPE", [1]) == [b"y"]
+
+    def test_it_is_locked_for_long(self, root, index, capfd) -> None:
+        other = sqlite3.connect(os.fsdecode(root + b"/courierimapindex"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        index.remember(b"ENVELOPE", 1, b"dropped")
+        index.flush()
+        other.execute("ROLLBACK")
+        other.close()
+        assert index.values(b"ENVELOPE", [1]) == [None]
+        index.remember(b"ENVELOPE", 1, b"kept")
+        index.flush()
+        assert index.values(b"ENVELOPE", [1]) == [b"kept"]
+        assert capfd.readouterr().err == ""
+
+    def test_a_directory_is_in_its_place(self, root, capfd) -> None:
+        os.mkdir(root + b"/courierimapindex")
+        index = Index(root)
+        assert not index.usable()
+        assert index.values(b"ENVELOPE", [1]) == [None]
+        assert capfd.readouterr().err.count("goes on without its index") == 1
+
+    def test_the_folder_is_gone(self, root) -> None:
+        assert not Index(root + b"/gone").usable()
+
+
+class TestElsewhere:
+    @pytest.fixture
+    def place(self, tmp_path, monkeypatch):
+        place = tmp_path / "indexes"
+        place.mkdir()
+        monkeypatch.setenv("IMAP_INDEX", str(place))
+        return place
+
+    def test_it_is_made_below_a_directory_of_the_user(self, root, place) -> None:
+        stored(root, {1: b"a"})
+        assert not os.path.exists(root + b"/courierimapindex")
+        (user,) = place.iterdir()
+        assert user.name == str(os.geteuid())
+        assert user.stat().st_mode & 0o777 == 0o700
+        assert stored(root, {1: b"a"}).values(indexrows.BASE, [1]) == [b"a"]
+
+    def test_a_directory_that_others_can_write_to_is_refused(self, root, place, capfd) -> None:
+        (place / str(os.geteuid())).mkdir()
+        (place / str(os.geteuid())).chmod(0o777)
+        assert not Index(root).usable()
+        assert "no other can write to" in capfd.readouterr().err
+
+    def test_so_is_a_link(self, root, place, tmp_path) -> None:
+        (tmp_path / "trap").mkdir(mode=0o700)
+        (place / str(os.geteuid())).symlink_to(tmp_path / "trap")
+        assert not Index(root).usable()
+
+    def test_it_is_dropped_with_the_folder(self, root, place) -> None:
+        stored(root, {1: b"a"}).close()
+        (user,) = place.iterdir()
+        assert list(user.iterdir())
+        indexfile.drop(root)
+        assert not list(user.iterdir())
