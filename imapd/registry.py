@@ -39,6 +39,8 @@ MODULES = (
     "imapd.extensions.id",
     "imapd.extensions.idle",
     "imapd.extensions.namespace",
+    "imapd.extensions.sort",
+    "imapd.extensions.thread",
     "imapd.extensions.unselect",
 )
 

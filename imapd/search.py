@@ -1,37 +1,40 @@
 """Deciding SEARCH keys for messages (RFC 3501 section 6.4.4).
 
-A tree of keys becomes one predicate.  In a conjunction the cheap keys are asked first: flags and numbers cost nothing,
-dates a look at the file, header fields the reading of it.  Text is compared after decoding, without case, runs of
-blanks as one; a charset that cannot be decoded does not match.
+Key by key, not message by message: each key is asked which of the messages that are still in question it holds for,
+the cheap keys first.  Sets of messages are masks: integers with an octet for each message, 0 or 1, the first message in
+the lowest, so that flags become a mask by one translation and sets are joined by one operation.
+
+Text is compared after decoding, without case, runs of blanks as one; a charset that cannot be decoded does not match.
+Header fields are looked through in the form that headercolumns remembers, dates and sizes as columns of numbers.
 """
 
 from __future__ import annotations
 
-import errno
 import time
+from bisect import bisect_left
+from itertools import compress
 
-from couriertcpd import log
+from imapd import headercolumns
 from imapd.errors import Bad, No
 from imapd.message import Message
-from maildir import charsets, dates, encodedword, names
+from maildir import charsets, encodedword, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from imapd.view import View
-    from imapd.wire.numset import SequenceSet
     from imapd.wire.searchkey import Node
 
-    Test = Callable[[Message], bool]
-    Costed = tuple[int, Test]
+    Choose = Callable[[int], int]  # of the messages in a mask, those that the key holds for
+    Costed = tuple[int, Choose]
     Date = tuple[int, int, int]
 
-# What a predicate has to look at, in rising cost.
-VIEW, FILE, HEADER, BODY = range(4)
+# What a key has to look at, in rising cost.
+VIEW, NUMBERS, TEXTS, WHOLE = range(4)
 
-# A file is so, and stays so: permission, a directory or a pipe in its place, a link.  Other errors fail the search.
-_UNREADABLE = frozenset((errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO))
+# However the clock was changed in between, a day begins within so many seconds of where mktime() says.
+_DAY_SLACK = 2 * 86400
 
 _FLAG_KEYS = {
     b"ANSWERED": names.ANSWERED,
@@ -42,56 +45,44 @@ _FLAG_KEYS = {
 }
 
 
-def matching(view: View, charset: bytes | None, node: Node) -> Iterator[int]:
+def matching(view: View, charset: bytes | None, node: Node) -> list[int]:
     """Indexes of the messages that match, ascending; one that is gone, or is no readable file, matches nothing.
 
-    Raises No for an unknown charset and Bad for a key that makes no sense here, before the first one is asked for.
+    Raises No for an unknown charset and Bad for a key that makes no sense here.
     """
-    return _scan(view, *_Compiler(view, charset).compile(node))
+    search = _Search(view, charset)
+    _, choose = search.compile(node)
+    return search.indexes(choose(search.everything) & ~search.mask(search.lost))
 
 
-def _scan(view: View, cost: int, test: Test) -> Iterator[int]:
-    for index in range(len(view)):
-        with Message(view, index) as message:
-            try:
-                if cost > VIEW:
-                    message.open()
-                if test(message):
-                    yield index
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if error.errno not in _UNREADABLE:
-                    raise
-                log.err(f"{log.printable(view.names[index])}: {error.strerror}; no search finds it")
-
-
-class _Compiler:
-    """Makes predicates for one view and one charset."""
+class _Search:
+    """One search: makes functions from mask to mask for one view and one charset."""
 
     def __init__(self, view: View, charset: bytes | None) -> None:
         self._view = view
-        self._charset = _known_charset(charset)
+        self._charset = known_charset(charset)
+        self.everything = int.from_bytes(b"\1" * len(view), "little")
+        self.lost: set[int] = set()
         self._builders: dict[bytes, Callable[..., Costed]] = {
-            b"ALL": lambda: (VIEW, lambda message: True),
+            b"ALL": lambda: (VIEW, lambda mask: mask),
             b"AND": self._all_of,
             b"OR": self._either,
             b"NOT": self._negated,
-            b"SEQ": self._numbered,
-            b"UID": self._with_uid,
+            b"SEQ": lambda messages: self._fixed(view.indexes_of(messages)),
+            b"UID": lambda uids: self._fixed(uids.indexes_of_uids(view.uids)),
             b"NEW": lambda: self._all_of([(b"RECENT",), (b"UNSEEN",)]),
             b"OLD": lambda: self._negated((b"RECENT",)),
-            b"RECENT": lambda: (VIEW, lambda message: message.uid in view.recent),
+            b"RECENT": lambda: self._with_uids(view.recent),
             b"KEYWORD": self._with_keyword,
             b"UNKEYWORD": lambda keyword: self._negated((b"KEYWORD", keyword)),
-            b"LARGER": lambda octets: (BODY, lambda message: message.content.wire_octets > octets),
-            b"SMALLER": lambda octets: (BODY, lambda message: message.content.wire_octets < octets),
-            b"BEFORE": lambda date: (FILE, lambda message: _arrived(message) < date),
-            b"ON": lambda date: (FILE, lambda message: _arrived(message) == date),
-            b"SINCE": lambda date: (FILE, lambda message: _arrived(message) >= date),
-            b"SENTBEFORE": lambda date: _sent(lambda sent: sent < date),
-            b"SENTON": lambda date: _sent(lambda sent: sent == date),
-            b"SENTSINCE": lambda date: _sent(lambda sent: sent >= date),
+            b"LARGER": lambda octets: self._sized(lambda size: size > octets),
+            b"SMALLER": lambda octets: self._sized(lambda size: size < octets),
+            b"BEFORE": lambda date: self._arrived(lambda day: day < date, date),
+            b"ON": lambda date: self._arrived(lambda day: day == date, date),
+            b"SINCE": lambda date: self._arrived(lambda day: day >= date, date),
+            b"SENTBEFORE": lambda date: self._sent(lambda day, limit: 0 < day < limit, date),
+            b"SENTON": lambda date: self._sent(lambda day, limit: day == limit, date),
+            b"SENTSINCE": lambda date: self._sent(lambda day, limit: day >= limit, date),
             b"HEADER": self._header,
             b"BODY": lambda text: self._in_text(text, with_headers=False),
             b"TEXT": lambda text: self._in_text(text, with_headers=True),
@@ -99,11 +90,11 @@ class _Compiler:
         for name in (b"BCC", b"CC", b"FROM", b"SUBJECT", b"TO"):
             self._builders[name] = lambda text, name=name: self._header(name, text)
         for name, bit in _FLAG_KEYS.items():
-            self._builders[name] = lambda bit=bit: (VIEW, lambda message: bool(view.flags[message.index] & bit))
-            self._builders[b"UN" + name] = lambda bit=bit: (VIEW, lambda message: not view.flags[message.index] & bit)
+            self._builders[name] = lambda bit=bit: self._flagged(bit, 1)
+            self._builders[b"UN" + name] = lambda bit=bit: self._flagged(bit, 0)
 
     def compile(self, node: Node) -> Costed:
-        """The predicate of a node and the most that it has to look at."""
+        """How a node chooses, and the most that it has to look at.  The grammar bounds how deep nodes are nested."""
         name, *operands = node
         assert isinstance(name, bytes)  # noqa: S101
         builder = self._builders.get(name)
@@ -111,46 +102,128 @@ class _Compiler:
             raise Bad(f"Unknown search key {name.decode('ascii', 'backslashreplace')}.")
         return builder(*operands)
 
+    # Masks
+
+    def indexes(self, mask: int) -> list[int]:
+        """The messages of a mask."""
+        if mask == self.everything:
+            return list(range(len(self._view)))
+        return list(compress(range(len(self._view)), mask.to_bytes(len(self._view), "little")))
+
+    def mask(self, indexes: Iterable[int]) -> int:
+        """The mask of some messages."""
+        octets = bytearray(len(self._view))
+        for index in indexes:
+            octets[index] = 1
+        return int.from_bytes(octets, "little")
+
+    def _fixed(self, indexes: list[int] | range) -> Costed:
+        chosen = self.mask(indexes)
+        return VIEW, lambda mask: mask & chosen
+
+    # Trees
+
     def _all_of(self, nodes: list[Node]) -> Costed:
         costed = sorted((self.compile(node) for node in nodes), key=lambda one: one[0])
-        tests = [test for _, test in costed]
-        return costed[-1][0], lambda message: all(test(message) for test in tests)
+
+        def choose(mask: int) -> int:
+            for _, one in costed:
+                if not mask:
+                    break
+                mask = one(mask)
+            return mask
+
+        return costed[-1][0], choose
 
     def _either(self, left: Node, right: Node) -> Costed:
-        (cost, test), (other_cost, other) = sorted((self.compile(left), self.compile(right)), key=lambda one: one[0])
-        return max(cost, other_cost), lambda message: test(message) or other(message)
+        (cost, one), (other_cost, other) = sorted((self.compile(left), self.compile(right)), key=lambda one: one[0])
+
+        def choose(mask: int) -> int:
+            chosen = one(mask)
+            rest = mask ^ chosen
+            return chosen | other(rest) if rest else chosen
+
+        return max(cost, other_cost), choose
 
     def _negated(self, node: Node) -> Costed:
-        cost, test = self.compile(node)
-        return cost, lambda message: not test(message)
+        cost, one = self.compile(node)
+        return cost, lambda mask: mask ^ one(mask)
 
-    def _numbered(self, messages: SequenceSet) -> Costed:
-        chosen = set(self._view.indexes_of(messages))
-        return VIEW, lambda message: message.index in chosen
+    # What the view knows
 
-    def _with_uid(self, uids: SequenceSet) -> Costed:
-        chosen = set(uids.indexes_of_uids(self._view.uids))
-        return VIEW, lambda message: message.index in chosen
+    def _flagged(self, bit: int, wanted: int) -> Costed:
+        table = bytes(int(bool(flags & bit) == wanted) for flags in range(256))
+        chosen = int.from_bytes(self._view.flags.translate(table), "little")
+        return VIEW, lambda mask: mask & chosen
+
+    def _with_uids(self, wanted: Iterable[int]) -> Costed:
+        uids = self._view.uids
+        indexes = [(uid, bisect_left(uids, uid)) for uid in wanted]
+        return self._fixed([index for uid, index in indexes if index < len(uids) and uids[index] == uid])
 
     def _with_keyword(self, keyword: bytes) -> Costed:
         wanted = keyword.lower()
-        chosen = {
+        return self._with_uids(
             uid for uid, keywords in self._view.keywords.items() if any(word.lower() == wanted for word in keywords)
-        }
-        return VIEW, lambda message: message.uid in chosen
+        )
+
+    # Numbers
+
+    def _sized(self, decide: Callable[[int], bool]) -> Costed:
+        start = len(b"RFC822.SIZE ")
+        return WHOLE, self._column(headercolumns.SIZE, lambda value: decide(int(value[start:])))
+
+    def _arrived(self, decide: Callable[[Date], bool], date: Date) -> Costed:
+        # The date as INTERNALDATE shows it; time and zone do not count (RFC 3501 section 6.4.4).
+        try:
+            begins = time.mktime((*date, 0, 0, 0, 0, 0, -1))
+        except (OverflowError, ValueError):
+            begins = None
+
+        def test(value: bytes) -> bool:
+            seconds = int(value)
+            if begins is not None and abs(seconds - begins) > _DAY_SLACK:
+                return decide((0, 0, 0) if seconds < begins else (10_000, 0, 0))
+            return decide(time.localtime(seconds)[:3])
+
+        return NUMBERS, self._column(headercolumns.INTERNALDATE, test)
+
+    def _sent(self, decide: Callable[[int, int], bool], date: Date) -> Costed:
+        limit = headercolumns.packed_day(*date)
+        return NUMBERS, self._column(
+            headercolumns.DATE, lambda value: decide(headercolumns.unpacked_date(value)[1], limit)
+        )
+
+    def _column(self, kind: bytes, test: Callable[[bytes], bool]) -> Choose:
+        def choose(mask: int) -> int:
+            indexes = self.indexes(mask)
+            (values,) = headercolumns.read(self._view, (kind,), indexes, self.lost)
+            return self.mask(index for index, value in zip(indexes, values, strict=True) if value and test(value))
+
+        return choose
+
+    # Texts
 
     def _header(self, name: bytes, text: bytes) -> Costed:
-        wanted = self._wanted(text)
         lowered = name.lower()
-
-        def test(message: Message) -> bool:
-            return any(holds(encodedword.decode(value), wanted) for value in message.head.header.every(lowered))
-
-        return HEADER, test
+        kind = b"~" + lowered if b"~" + lowered in headercolumns.COMMON else headercolumns.HEADER + lowered
+        wanted = " ".join(self._wanted(text)).encode("utf-8", "surrogatepass")
+        return TEXTS, self._column(kind, lambda value: wanted in value)
 
     def _in_text(self, text: bytes, with_headers: bool) -> Costed:
         wanted = self._wanted(text)
-        return BODY, lambda message: any(holds(piece, wanted) for piece in _texts(message, with_headers))
+
+        def test(message: Message) -> bool:
+            return any(holds(piece, wanted) for piece in _texts(message, with_headers))
+
+        return WHOLE + 1, lambda mask: self.mask(self._opened(mask, test))
+
+    def _opened(self, mask: int, test: Callable[[Message], bool]) -> Iterator[int]:
+        for index in self.indexes(mask):
+            with Message(self._view, index) as message, headercolumns.Losing(message, self.lost):
+                message.open()
+                if test(message):
+                    yield index
 
     def _wanted(self, text: bytes) -> list[str]:
         decoded = charsets.decode(text, self._charset)
@@ -159,8 +232,11 @@ class _Compiler:
         return decoded.casefold().split()
 
 
-def _known_charset(charset: bytes | None) -> bytes:
-    """The charset of the search strings: UTF-8 where none was named, of which US-ASCII is a part."""
+def known_charset(charset: bytes | None) -> bytes:
+    """The charset of the search strings: UTF-8 where none was named, of which US-ASCII is a part.
+
+    Raises No when it is not known.
+    """
     if charset is None:
         return b"utf-8"
     if not charsets.is_known(charset):
@@ -175,21 +251,6 @@ def holds(text: str, words: list[str]) -> bool:
     if not all(word in text for word in words):
         return False
     return len(words) < 2 or " ".join(words) in " ".join(text.split())
-
-
-def _arrived(message: Message) -> Date:
-    # The date as INTERNALDATE shows it; time and zone do not count (RFC 3501 section 6.4.4).
-    arrived = time.localtime(message.mtime)
-    return arrived.tm_year, arrived.tm_mon, arrived.tm_mday
-
-
-def _sent(decide: Callable[[Date], bool]) -> Costed:
-    def test(message: Message) -> bool:
-        value = message.head.header.first(b"date")
-        parsed = dates.parse(value) if value is not None else None
-        return parsed is not None and decide(parsed.day_written)
-
-    return HEADER, test
 
 
 def _texts(message: Message, with_headers: bool) -> Iterator[str]:

@@ -246,7 +246,8 @@ def capabilities() -> bytes:
     tls = environ.enabled("IMAP_TLS")
     base = capability.configured(environ.text("IMAP_CAPABILITY"), environ.text("IMAP_CAPABILITY_TLS"), tls)
     mechanisms = [name.decode() for name in registry.names()]
-    off = capability.switched_off(environ.enabled("IMAP_MOVE_EXPUNGE_TO_TRASH"))
+    sorts = environ.number("IMAP_DISABLETHREADSORT") <= 0
+    off = capability.switched_off(environ.enabled("IMAP_MOVE_EXPUNGE_TO_TRASH"), sorts)
     adjust = environ.text("IMAP_EXTENSIONS")
     return capability.text(base, adjust, tls=tls, mechanisms=mechanisms, tls_required=tls_required(), off=off).encode()
 

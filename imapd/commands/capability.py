@@ -18,7 +18,8 @@ def tell(session: Session) -> Generator[bytes, None, None]:
     """Answer with the words that the configuration and what is built leave standing."""
     tls = environ.enabled("IMAP_TLS")
     base = capability.configured(environ.text("IMAP_CAPABILITY"), environ.text("IMAP_CAPABILITY_TLS"), tls)
-    off = capability.switched_off(environ.enabled("IMAP_MOVE_EXPUNGE_TO_TRASH"))
+    sorts = environ.number("IMAP_DISABLETHREADSORT") <= 0
+    off = capability.switched_off(environ.enabled("IMAP_MOVE_EXPUNGE_TO_TRASH"), sorts)
     words = capability.text(base, environ.text("IMAP_EXTENSIONS"), tls=tls, authenticated=True, off=off)
     yield response.untagged(b"CAPABILITY", words.encode())
 

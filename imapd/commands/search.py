@@ -7,7 +7,7 @@ from imapd.wire import response, searchkey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from imapd.session import Session
     from imapd.wire.lexer import Arguments
@@ -21,24 +21,19 @@ def parse(arguments: Arguments) -> tuple[bytes | None, Node]:
 
 def search(session: Session, charset: bytes | None, keys: Node) -> Generator[bytes, None, None]:
     """Tell the sequence numbers of the messages that match."""
-    yield _line(index + 1 for index in _matching(session, charset, keys))
+    yield response.numbers(b"SEARCH", [index + 1 for index in _matching(session, charset, keys)])
 
 
 def uid_search(session: Session, charset: bytes | None, keys: Node) -> Generator[bytes, None, None]:
     """Tell the uids of the messages that match."""
-    view = session.selected()
-    yield _line(view.uids[index] for index in _matching(session, charset, keys))
+    uids = session.selected().uids
+    yield response.numbers(b"SEARCH", [uids[index] for index in _matching(session, charset, keys)])
 
 
-def _matching(session: Session, charset: bytes | None, keys: Node) -> Iterator[int]:
+def _matching(session: Session, charset: bytes | None, keys: Node) -> list[int]:
     from imapd import search as engine  # decoders and charsets, which most sessions never need
 
     return engine.matching(session.selected(), charset, keys)
-
-
-def _line(numbers: Iterator[int]) -> bytes:
-    # Whole before its first octet goes out, so that a failure half-way leaves no half line.
-    return response.untagged(b"SEARCH", *(b"%d" % number for number in numbers))
 
 
 FEATURE = Feature(

@@ -25,6 +25,9 @@ IMPLEMENTED = {
     "SASL-IR": BEFORE_LOGIN,  # RFC 4959
     "ID": ALWAYS,  # RFC 2971
     "IDLE": ALWAYS,  # RFC 2177
+    "SORT": ALWAYS,  # RFC 5256, all three
+    "THREAD=ORDEREDSUBJECT": ALWAYS,
+    "THREAD=REFERENCES": ALWAYS,
     "XMAGICTRASH": ALWAYS,  # the original's, with IMAP_MOVE_EXPUNGE_TO_TRASH
     "ENABLE": ALWAYS,  # RFC 5161
 }
@@ -33,9 +36,10 @@ IMPLEMENTED = {
 _STARTTLS, _LOGINDISABLED, _EXTERNAL, _AUTH = "STARTTLS", "LOGINDISABLED", "AUTH=EXTERNAL", "AUTH="
 
 
-def switched_off(expunged_go_to_trash: bool) -> tuple[str, ...]:
+def switched_off(expunged_go_to_trash: bool, sorts: bool = True) -> tuple[str, ...]:
     """The words for `off` of text(), from the settings that decide them."""
-    return () if expunged_go_to_trash else ("XMAGICTRASH",)
+    words = () if expunged_go_to_trash else ("XMAGICTRASH",)
+    return words if sorts else (*words, "SORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES")
 
 
 def configured(capability: str, capability_tls: str, tls: bool) -> str:

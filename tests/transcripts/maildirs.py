@@ -68,7 +68,39 @@ Subject: Short
 x
 """
 
-MESSAGES = {"plain": PLAIN, "two-parts": TWO_PARTS, "forward": FORWARD, "short": SHORT}
+
+
+def letter(sender: str, subject: str, *fields: str) -> bytes:
+    """A message of a conversation."""
+    return "\n".join([f"From: {sender}", f"Subject: {subject}", *fields, "", "x", ""]).encode()
+
+
+CONVERSATIONS = {
+    "zebra": letter(
+        "zoe@b.example", "Zebra", "To: kim@example.net", "Date: Fri, 10 Nov 2023 23:30:00 -0500", "Message-ID: <z1@x>"
+    ),
+    "zebra-answer": letter(
+        '"B, Ann" <ANN@a.example>', "Re: [list] zebra", "Date: Sun, 12 Nov 2023 10:00:00 +0000", "Message-ID: <z2@x>",
+        'References: <"z1"@x>', "Cc: zoe@b.example",
+    ),
+    "apple": letter("ann@c.example", "apple", "Message-ID: <a1@x>"),
+    "kiwi": letter(
+        "bob@a.example", "Kiwi", "Date: Sat, 11 Nov 2023 04:00:00 +0000", "Message-ID: <k2@x>",
+        "In-Reply-To: Your message <missing@x> of Friday",
+    ),
+    "kiwi-too": letter(
+        "bob@a.example", "Pears", "Date: Sat, 11 Nov 2023 05:00:00 +0200", "Message-ID: <k3@x>",
+        "References: <missing@x>",
+    ),
+    "zebra-again": letter(
+        "cy@a.example", "=?utf-8?q?Fwd=3A_?= ZEBRA (fwd)", "Date: Mon, 13 Nov 2023 10:00:00 +0000",
+    ),
+    "zebra-answers": letter(
+        "dee@a.example", "Re: Zebra", "Date: Mon, 13 Nov 2023 11:00:00 +0000", "References: <z1@x> <z2@x>",
+    ),
+}  # fmt: skip
+
+MESSAGES = {**CONVERSATIONS, "plain": PLAIN, "two-parts": TWO_PARTS, "forward": FORWARD, "short": SHORT}
 
 
 def make_folder(path: Path) -> None:
@@ -127,7 +159,14 @@ def new(maildir: Path) -> None:
     deliver(maildir, ".", "two-parts")
 
 
-BUILDERS = {builder.__name__: builder for builder in (empty, small, new)}
+def conversations(maildir: Path) -> None:
+    """Mail to sort and to thread; one without a date, two answers to a message that is not there."""
+    make_folder(maildir)
+    uids = (1, 2, 3, 4, 6, 7, 8)
+    fill(maildir, [(uid, kind, "S") for uid, kind in zip(uids, CONVERSATIONS, strict=True)], 9)
+
+
+BUILDERS = {builder.__name__: builder for builder in (empty, small, new, conversations)}
 
 
 def deliver(maildir: Path, folder: str, kind: str) -> None:

@@ -1,0 +1,59 @@
+"""SORT and UID SORT (RFC 5256): search, and tell what was found in an order."""
+
+from __future__ import annotations
+
+from couriertcpd import environ
+from imapd.errors import No
+from imapd.feature import SELECTED, Command, Feature
+from imapd.wire import response, sortkey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from imapd.session import Session
+    from imapd.wire.lexer import Arguments
+    from imapd.wire.searchkey import Node
+    from imapd.wire.sortkey import Criterion
+
+    Criteria = tuple[Criterion, ...]
+
+
+def parse(arguments: Arguments) -> tuple[Criteria, bytes, Node]:
+    """Read `SP sort-criteria SP charset 1*(SP search-key)`."""
+    return sortkey.parse_sort(arguments)
+
+
+def sort(session: Session, criteria: Criteria, charset: bytes, keys: Node) -> Generator[bytes, None, None]:
+    """Tell the sequence numbers of the messages that match, in order."""
+    yield response.numbers(b"SORT", [index + 1 for index in _sorted(session, criteria, charset, keys)])
+
+
+def uid_sort(session: Session, criteria: Criteria, charset: bytes, keys: Node) -> Generator[bytes, None, None]:
+    """Tell the uids of the messages that match, in order."""
+    uids = session.selected().uids
+    yield response.numbers(b"SORT", [uids[index] for index in _sorted(session, criteria, charset, keys)])
+
+
+def _sorted(session: Session, criteria: Criteria, charset: bytes, keys: Node) -> list[int]:
+    check_enabled()
+    from imapd import search, sortorder  # which most sessions never need
+
+    view = session.selected()
+    return sortorder.ordered(view, criteria, search.matching(view, charset, keys))
+
+
+def check_enabled() -> None:
+    """Raise No where the administrator has switched SORT and THREAD off."""
+    if environ.number("IMAP_DISABLETHREADSORT") > 0:
+        raise No("This command is disabled by the system administrator.")
+
+
+FEATURE = Feature(
+    rfc="RFC 5256",
+    capabilities=("SORT",),
+    commands=(
+        Command(b"SORT", parse, sort, b"SORT done.", states=SELECTED),
+        Command(b"UID SORT", parse, uid_sort, b"SORT done.", states=SELECTED),
+    ),
+)

@@ -1,0 +1,206 @@
+"""What SEARCH, SORT and THREAD ask of messages, as columns: remembered in the folder's index, else read from the files.
+
+    fill(message, kinds=COMMON) -> {kind: value}     from one look at the header of a message
+    read(view, kinds, indexes, lost) -> columns      for many messages: known values, and others filled and remembered
+
+Kinds and their values (bytes):
+
+    ~subject ~from ~to ~cc ~bcc    for SEARCH: the texts of all such fields, decoded, without case, runs of blanks as
+    ~header NAME                   one, in UTF-8, each with a line end behind it; b"" where there is no such field
+    ~date                          the Date field: see packed_date
+    ~base-subject                  "1" for an answer, else "0"; then the collation key of the base subject
+    ~thread                        the message's id and those of the messages above it, with blanks between
+    ~sort-from ~sort-to ~sort-cc   the collation key of the first address's mailbox part
+    RFC822.SIZE INTERNALDATE       as FETCH remembers them
+
+Whoever looks at a header anyway (the idle hook) can call fill() and remember what it gives; COMMON is what one look
+pays for.
+"""
+
+from __future__ import annotations
+
+import errno
+from struct import Struct
+
+from couriertcpd import log
+from imapd.message import Message
+from maildir import addresses, basesubject, dates, encodedword, messageids
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from imapd.view import View
+
+    Fields = dict[bytes, list[bytes]]  # unfolded values by lower-case name
+    Column = list[bytes]
+
+SUBJECT, FROM, TO, CC, BCC = b"~subject", b"~from", b"~to", b"~cc", b"~bcc"
+DATE, BASE_SUBJECT, THREAD = b"~date", b"~base-subject", b"~thread"
+SORT_FROM, SORT_TO, SORT_CC = b"~sort-from", b"~sort-to", b"~sort-cc"
+HEADER = b"~header "
+SIZE, INTERNALDATE = b"RFC822.SIZE", b"INTERNALDATE"
+
+COMMON = (SUBJECT, FROM, TO, CC, BCC, DATE, BASE_SUBJECT, THREAD)
+
+# It is gone, or is so and stays so: permission, a directory or a pipe in its place, a link.  Other errors fail the
+# command.
+_NO_MESSAGE = frozenset(
+    (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+)
+
+_PACKED = Struct("<qI")
+NO_DATE = _PACKED.pack(-(1 << 63), 0)
+
+
+def packed_date(value: bytes | None) -> bytes:
+    """Seconds since 1970 UTC (int64), then the day as written, year * 512 + month * 32 + day (uint32).
+
+    NO_DATE for a field that is missing or names no day.
+    """
+    parsed = dates.parse(value) if value is not None else None
+    if parsed is None:
+        return NO_DATE
+    return _PACKED.pack(parsed.timestamp(), packed_day(*parsed.day_written))
+
+
+def packed_day(year: int, month: int, day: int) -> int:
+    """A day as packed_date has it."""
+    return year << 9 | month << 5 | day
+
+
+def unpacked_date(value: bytes) -> tuple[int, int]:
+    """Seconds and day of packed_date."""
+    return _PACKED.unpack(value)
+
+
+def folded(text: str) -> str:
+    """A text as searches see it: without case, runs of blanks and line ends as one, none at the ends."""
+    return " ".join(text.casefold().split())
+
+
+def searched(values: list[bytes]) -> bytes:
+    """The fields of one name, as a search looks through them."""
+    return b"".join([_searched_one(value) for value in values])
+
+
+def _searched_one(value: bytes) -> bytes:
+    if value.isascii() and b"=?" not in value:
+        return " ".join(value.decode("ascii").lower().split()).encode() + b"\n"
+    return folded(encodedword.decode(value)).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _base_subject(fields: Fields) -> bytes:
+    values = fields.get(b"subject")
+    if not values:
+        return b"0"
+    base, is_answer = basesubject.base_subject(encodedword.decode(values[0]))
+    return (b"1" if is_answer else b"0") + basesubject.collation_key(base)
+
+
+def _thread(fields: Fields) -> bytes:
+    ids = [messageids.own(_first(fields, b"message-id"))]
+    ids += messageids.lineage(_first(fields, b"references"), _first(fields, b"in-reply-to"))
+    return b" ".join(ids)
+
+
+def _first(fields: Fields, name: bytes) -> bytes | None:
+    values = fields.get(name)
+    return values[0] if values else None
+
+
+def _mailbox(value: bytes | None) -> bytes:
+    parsed = addresses.parse(value) if value else []
+    return basesubject.collation_key((parsed[0][2] or b"").decode("utf-8", "replace")) if parsed else b""
+
+
+def _searched_fields(name: bytes) -> tuple[tuple[bytes, ...], Callable[[Fields], bytes]]:
+    return (name,), lambda fields: searched(fields.get(name, []))
+
+
+def _mailbox_of(name: bytes) -> tuple[tuple[bytes, ...], Callable[[Fields], bytes]]:
+    return (name,), lambda fields: _mailbox(_first(fields, name))
+
+
+# The fields that a kind is made of, and how.
+_MAKERS: dict[bytes, tuple[tuple[bytes, ...], Callable[[Fields], bytes]]] = {
+    **{b"~" + name: _searched_fields(name) for name in (b"subject", b"from", b"to", b"cc", b"bcc")},
+    **{b"~sort-" + name: _mailbox_of(name) for name in (b"from", b"to", b"cc")},
+    DATE: ((b"date",), lambda fields: packed_date(_first(fields, b"date"))),
+    BASE_SUBJECT: ((b"subject",), _base_subject),
+    THREAD: ((b"message-id", b"references", b"in-reply-to"), _thread),
+}
+
+
+def _maker(kind: bytes) -> tuple[tuple[bytes, ...], Callable[[Fields], bytes]]:
+    return _MAKERS.get(kind) or _searched_fields(kind.removeprefix(HEADER))
+
+
+_NOT_IN_HEADER: dict[bytes, Callable[[Message], bytes]] = {
+    SIZE: lambda message: b"RFC822.SIZE %d" % message.content.wire_octets,
+    INTERNALDATE: lambda message: b"%d" % int(message.mtime),
+}
+
+
+def fill(message: Message, kinds: Sequence[bytes] = COMMON) -> dict[bytes, bytes]:
+    """The values of these kinds; raises OSError where the message cannot be read."""
+    makers = [(kind, *_maker(kind)) for kind in kinds if kind not in _NOT_IN_HEADER]
+    values = {kind: _NOT_IN_HEADER[kind](message) for kind in kinds if kind in _NOT_IN_HEADER}
+    if makers:
+        fields = message.head.header.collect(frozenset(name for _, names, _ in makers for name in names))
+        for kind, _, make in makers:
+            values[kind] = make(fields)
+    return values
+
+
+class Losing:
+    """Within it a message that is gone, or is no readable file, raises nothing: its index is added to a set."""
+
+    __slots__ = ("_lost", "_message")
+
+    def __init__(self, message: Message, lost: set[int]) -> None:
+        self._message = message
+        self._lost = lost
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, OSError) or error.errno not in _NO_MESSAGE:
+            return False
+        if error.errno != errno.ENOENT:
+            log.err(f"{log.printable(error.filename or b'-')}: {error.strerror}; no search finds it")
+        self._lost.add(self._message.index)
+        return True
+
+
+def read(view: View, kinds: Sequence[bytes], indexes: Sequence[int], lost: set[int]) -> list[Column]:
+    """The columns of these kinds, each as long as `indexes`.
+
+    For messages that are gone, or are no readable files, they have b"", and the message's index is added to `lost`.
+    """
+    uids = view.uids if len(indexes) == len(view) else [view.uids[index] for index in indexes]
+    columns = [view.folder.index.values(kind, uids) for kind in kinds]
+    missing = {place for column in columns if None in column for place, value in enumerate(column) if value is None}
+    for place in sorted(missing):
+        wanted = [kind for kind, column in zip(kinds, columns, strict=True) if column[place] is None]
+        values = filled(view, indexes[place], wanted, lost)
+        for kind, column in zip(kinds, columns, strict=True):
+            if column[place] is None:
+                column[place] = values.get(kind, b"")
+    return columns  # type: ignore[return-value]
+
+
+def filled(view: View, index: int, kinds: Sequence[bytes], lost: set[int]) -> dict[bytes, bytes]:
+    """Read one message and remember the values of these kinds (of all COMMON ones, if one of them is wanted)."""
+    if any(kind in COMMON for kind in kinds):
+        kinds = list(dict.fromkeys([*kinds, *COMMON]))
+    values: dict[bytes, bytes] = {}
+    with Message(view, index) as message, Losing(message, lost):
+        values = fill(message, kinds)
+    for kind, value in values.items():
+        view.folder.index.remember(kind, view.uids[index], value)
+    return values
