@@ -59,8 +59,10 @@ class Message:
     def open(self) -> None:
         """Open the file, under whatever name it has now."""
         if self._descriptor < 0:
-            names = self.view.names
-            self._descriptor, names[self.index] = self.view.folder.open_message(names[self.index])
+            name = self.view.name(self.index)
+            self._descriptor, name_now = self.view.folder.open_message(name)
+            if name_now != name:
+                self.view.renamed(self.index, name_now)
             self._stat = os.fstat(self._descriptor)
 
     def need(self, what: int) -> None:

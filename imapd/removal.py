@@ -42,7 +42,7 @@ def _as_told(view: View, index: int) -> bytes:
 
     The view may have a newer name, from reading the message.
     """
-    name = view.names[index]
+    name = view.name(index)
     return name if names.flags_of(name) & names.DELETED else names.with_flags(name, view.flags[index])
 
 

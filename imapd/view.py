@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from imapd.wire.numset import SequenceSet
     from maildir.folder import Folder
+    from maildir.index import Index
     from maildir.snapshot import Snapshot
 
 # In the order in which the original prints them.
@@ -37,18 +38,20 @@ ALL_FLAGS = sum(bit for bit, _ in FLAG_WORDS)
 class View:
     """The selected mailbox as told to the client.
 
-    uids (ascending), flags (maildir.names bits) and names (files in cur) are parallel, indexed by sequence number - 1.
+    uids (ascending) and flags (maildir.names bits) are parallel, indexed by sequence number - 1; name() gives the file
+    in cur/.
     """
 
     __slots__ = (
-        "flags", "folder", "folder_name", "keywords", "mailbox", "names", "read_only", "recent", "uidnext", "uids",
-        "uidvalidity", "vocabulary",
+        "_astray", "_table", "flags", "folder", "folder_name", "index", "keywords", "mailbox", "read_only", "recent",
+        "uidnext", "uids", "uidvalidity", "vocabulary",
     )  # fmt: skip
 
     def __init__(self, mailbox: bytes, folder_name: bytes, folder: Folder, snapshot: Snapshot, read_only: bool) -> None:
         self.mailbox = mailbox
         self.folder_name = folder_name
         self.folder = folder
+        self.index: Index = folder.index
         self.read_only = read_only
         self.recent: set[int] = set()
         self.uids: array[int] = snapshot.uids[:0]
@@ -65,13 +68,34 @@ class View:
         self.uids = snapshot.uids
         # Copies, for STORE writes into them and the folder may hand out the same snapshot again.
         self.flags = bytearray(snapshot.flags)
-        self.names = list(snapshot.names)
+        self._table = snapshot.table
+        self._astray: dict[int, bytes] = {}  # names that do not follow from the scan's and the flags told, by uid
         self.recent |= snapshot.fresh
         if self.uids and self.uids[-1] > highest:
             self._add_noted_recent(snapshot)
         if self.recent:
             self.recent.intersection_update(self.uids)
         self.keywords = keywords
+
+    def name(self, index: int) -> bytes:
+        """The file in cur/ of one message, as far as it is known here: somebody may have renamed it."""
+        astray = self._astray.get(self.uids[index]) if self._astray else None
+        if astray is not None:
+            return astray
+        name, flags = self._table[index], self.flags[index]
+        return name if names.flags_of(name) == flags else names.with_flags(name, flags)
+
+    def renamed(self, index: int, name: bytes, flags: int | None = None) -> None:
+        """The message has another name now, and, when that is told to the client, other flags."""
+        if flags is not None:
+            self.flags[index] = flags
+        self._astray.pop(self.uids[index], None)
+        if self.name(index) != name:
+            self._astray[self.uids[index]] = name
+
+    def idle(self) -> bool:
+        """Nothing waits: put away what is to be remembered; True when there is more to do of what nobody waits for."""
+        return False
 
     def _add_noted_recent(self, snapshot: Snapshot) -> None:
         r"""Messages that came by APPEND or COPY; what is \Recent to EXAMINE stays so to the next SELECT."""
@@ -94,7 +118,7 @@ class View:
         """The keywords that those of the messages have on disk now that have any."""
         if not keywords_enabled() or not self.folder.keywords.there():
             return {}
-        return self.folder.keywords.read({names.base(self.names[index]) for index in indexes}, write=False)
+        return self.folder.keywords.read({names.base(self.name(index)) for index in indexes}, write=False)
 
     def set_keywords(self, uid: int, keywords: frozenset[bytes]) -> None:
         """Take over what a change has left on disk."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 
 from maildir import names
+from maildir.nametable import NameTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,26 +41,28 @@ class Match:
 class Snapshot:
     r"""What a folder holds at one moment; treat it as read-only.
 
-    uids (ascending), flags and names run parallel; names are file names in cur/.  fresh has the uids that this scan was
+    uids (ascending), flags and table run parallel; table has file names in cur/.  fresh has the uids that this scan was
     the first to give: they are \Recent for its caller.
     """
 
-    __slots__ = ("_bases", "flags", "fresh", "names", "uidnext", "uids", "uidvalidity")
+    __slots__ = ("flags", "fresh", "table", "uidnext", "uids", "uidvalidity")
 
     def __init__(self, uid_list: UidList, match: Match, fresh: set[int]) -> None:
         self.uidvalidity = uid_list.uidvalidity
         self.uidnext = uid_list.uidnext
         self.uids: array[int] = match.uids
-        self.names: list[bytes] = match.names
+        self.table = NameTable(match.names)
         self.flags = names.flags_of_all(match.names)
         self.fresh = fresh
-        self._bases: dict[bytes, int] | None = None
+
+    @property
+    def names(self) -> list[bytes]:
+        """The file names as a list of its own."""
+        return list(self.table)
 
     def bases(self) -> dict[bytes, int]:
-        """The uids by base name, made when first asked for."""
-        if self._bases is None:
-            self._bases = dict(zip(map(names.base, self.names), self.uids, strict=True))
-        return self._bases
+        """The uids by base name, made anew each time."""
+        return dict(zip(map(names.base, self.table), self.uids, strict=True))
 
 
 class Status:

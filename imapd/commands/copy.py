@@ -44,7 +44,7 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
     if not chosen:
         return None
     target = Folder(session.account.path(name))
-    copied = [view.names[index] for index in chosen]
+    copied = [view.name(index) for index in chosen]
     source = numset.compact([view.uids[index] for index in chosen])
     try:
         uidvalidity, uids = target.copy_from(view.folder, copied, view.keywords_by_base(chosen))

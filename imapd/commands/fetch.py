@@ -65,7 +65,7 @@ def _fetch(
                 problem = problem or No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
                 continue
             except OSError as error:
-                log.err(f"{session.user}: {log.printable(view.names[index])}: {error.strerror}")
+                log.err(f"{session.user}: {log.printable(view.name(index))}: {error.strerror}")
                 yield response.untagged(b"NO [ALERT] Cannot open message %d" % (index + 1))
                 problem = No("Some of the messages cannot be read.", b"SERVERBUG")
                 continue
@@ -116,7 +116,7 @@ def _response(session: Session, message: Message, rows: Rows) -> Iterator[bytes]
 def _set_seen(view: View, index: int, by_uid: bool) -> Iterator[bytes]:
     r"""Set \Seen after the message was told, and tell the flags in a response of their own, as the original does."""
     try:
-        view.names[index], view.flags[index] = view.folder.change_flags(view.names[index], add=names.SEEN, batch=True)
+        view.renamed(index, *view.folder.change_flags(view.name(index), add=names.SEEN, batch=True))
     except FileNotFoundError:
         return  # removed while it was being sent
     yield view.flags_response(index, by_uid)

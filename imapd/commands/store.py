@@ -61,9 +61,7 @@ def _store(
         for index in indexes:
             before = view.flags[index]
             try:
-                view.names[index], view.flags[index] = view.folder.change_flags(
-                    view.names[index], add, remove, batch=True
-                )
+                view.renamed(index, *view.folder.change_flags(view.name(index), add, remove, batch=True))
             except FileNotFoundError:
                 problem = No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
                 continue
@@ -95,7 +93,7 @@ def _expected_keywords(view: View, index: int, operation: bytes, words: frozense
 
 def _store_keywords(view: View, indexes: Iterable[int], operation: bytes, words: frozenset[bytes]) -> None:
     """Change the keywords on disk, relative to those that are there now, and in the view."""
-    uids = {names.base(view.names[index]): view.uids[index] for index in indexes}
+    uids = {names.base(view.name(index)): view.uids[index] for index in indexes}
     if not uids or not (words or view.folder.keywords.there()):
         return
     if operation == b"FLAGS":

@@ -21,7 +21,8 @@ def message(tmp_path):
 
     def make(octets: bytes) -> Message:
         (tmp_path / "cur/1.a.b:2,").write_bytes(octets)
-        return Message(SimpleNamespace(folder=Folder(os.fsencode(tmp_path)), names=[b"1.a.b:2,"], uids=[1]), 0)
+        folder = Folder(os.fsencode(tmp_path))
+        return Message(SimpleNamespace(folder=folder, name=lambda index: b"1.a.b:2,", uids=[1], index=folder.index), 0)
 
     return make
 
