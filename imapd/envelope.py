@@ -8,7 +8,7 @@ a comma, as in the original.  Groups are given by their marks.
 
 from __future__ import annotations
 
-from imapd.headertext import nstring
+from imapd.headertext import is_plain, nstring
 from maildir import addresses
 
 TYPE_CHECKING = False
@@ -21,6 +21,13 @@ _NAMES = frozenset(
 )
 
 
+MAX_REMEMBERED = 4096  # addresses, and whole fields, that are remembered as they are told: most come again and again
+MAX_OCTETS = 200  # of one of them
+
+_addresses: dict[bytes, bytes] = {}
+_fields: dict[bytes, bytes] = {}
+
+
 def render(header: Header, utf8: bool = False) -> bytes:
     """The ENVELOPE of the message with this header."""
     found = header.collect(_NAMES)
@@ -31,7 +38,7 @@ def render(header: Header, utf8: bool = False) -> bytes:
 
     def people(name: bytes, default: bytes = b"NIL") -> bytes:
         values = found.get(name)
-        return default if values is None else _render_addresses(addresses.parse(b", ".join(values)), default, utf8)
+        return default if values is None else _people(b", ".join(values), utf8) or default
 
     author = people(b"from")
     return b"(%b %b %b %b %b %b %b %b %b %b)" % (
@@ -48,11 +55,45 @@ def render(header: Header, utf8: bool = False) -> bytes:
     )
 
 
-def _render_addresses(people: list[Address], default: bytes, utf8: bool) -> bytes:
-    if not people:
-        return default
-    rendered = [
-        b"(%b %b %b %b)" % (nstring(name, utf8), nstring(adl, utf8), nstring(mailbox, utf8), nstring(host, utf8))
-        for name, adl, mailbox, host in people
-    ]
-    return b"(" + b"".join(rendered) + b")"
+def _people(value: bytes, utf8: bool) -> bytes:
+    """The addresses of a field, b"" when there are none."""
+    if utf8:
+        return _list([_address(person, utf8) for person in addresses.parse(value)])
+    told = _fields.get(value)
+    if told is None:
+        pieces = addresses.split(value)
+        known = [_addresses.get(piece) or _usual(piece) for piece in [piece.lstrip(b" ") for piece in pieces]]
+        if known and all(known):
+            told = _list(known)
+        else:
+            told = _list([_address(person, utf8) for person in addresses.parse(value)])
+        _remember(_fields, value, told)
+    return told
+
+
+def _usual(piece: bytes) -> bytes:
+    """A piece of a list that is one address, b"" for any other."""
+    person = addresses.usual(piece)
+    if person is None:
+        return b""
+    told = _address(person, False)
+    _remember(_addresses, piece, told)
+    return told
+
+
+def _remember(memory: dict[bytes, bytes], value: bytes, told: bytes) -> None:
+    if len(value) <= MAX_OCTETS and len(told) <= 2 * MAX_OCTETS:
+        if len(memory) >= MAX_REMEMBERED:
+            memory.clear()
+        memory[value] = told
+
+
+def _address(person: Address, utf8: bool) -> bytes:
+    name, adl, mailbox, host = person
+    if name and mailbox and host and adl is None and is_plain(name + mailbox + host):
+        return b'("%b" NIL "%b" "%b")' % (name, mailbox, host)
+    return b"(%b %b %b %b)" % (nstring(name, utf8), nstring(adl, utf8), nstring(mailbox, utf8), nstring(host, utf8))
+
+
+def _list(told: list[bytes]) -> bytes:
+    return b"(" + b"".join(told) + b")" if told else b""

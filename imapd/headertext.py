@@ -1,6 +1,7 @@
 """Text of header fields as IMAP strings.
 
     nstring(value, utf8=False) -> bytes   NIL for None, else a quoted string that holds whatever the value held
+    is_plain(value) -> bool               whether the value can stand between quotes as it is
 
 A quoted string cannot hold CR, LF and NUL: they become blanks.  Raw 8-bit text, which RFC 3501 does not allow in one
 either, goes out as encoded words (RFC 2047), or as it is to a client that has enabled UTF8=ACCEPT (RFC 6855) if it is
@@ -22,7 +23,7 @@ def nstring(value: bytes | None, utf8: bool = False) -> bytes:
     """An IMAP nstring; see the module."""
     if value is None:
         return b"NIL"
-    if len(value) <= MAX_STRING and _PLAIN.fullmatch(value):
+    if is_plain(value):
         return b'"' + value + b'"'
     value = _cut(value).translate(_UNQUOTABLE)
     if not (value.isascii() or (utf8 and _is_utf8(value))):
@@ -30,6 +31,11 @@ def nstring(value: bytes | None, utf8: bool = False) -> bytes:
 
         value = encodedword.encode(value)
     return b'"' + _SPECIAL.sub(rb"\\\1", value) + b'"'
+
+
+def is_plain(value: bytes) -> bool:
+    """Whether it can stand between quotes as it is."""
+    return len(value) <= MAX_STRING and _PLAIN.fullmatch(value) is not None
 
 
 def _cut(value: bytes) -> bytes:

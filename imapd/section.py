@@ -67,7 +67,8 @@ def _of_text(message: Message, section: Section, header: Header, end: int) -> Pi
         return Piece(message.octets, header.body, end, message.line_ends)
     names = {name.lower() for name in section.fields}
     if section.text == b"HEADER.FIELDS":
-        return _picked(header, names.__contains__)
+        text = header.picked(names) + b"\n"
+        return Piece(text, 0, len(text))
     return _picked(header, lambda name: name not in names)
 
 

@@ -5,6 +5,10 @@
         (None, None, group name, None)                     a group begins
         (None, None, None, None)                           a group ends
 
+    split(value) -> [bytes]      the list cut at its commas; empty where a comma could be anything else than an end
+    usual(piece) -> Address | None   the mailbox, where it is all there is and in a usual form: what split() gives, if
+                                     each piece is one, is what parse() gives
+
 Quoting and comments are taken off; a comment is the name of a mailbox that has no other.  Encoded words stay as they
 are, and nothing inside one separates addresses.  `value` is an unfolded field.
 
@@ -24,11 +28,15 @@ if TYPE_CHECKING:
 
 MAX_ADDRESSES = 10_000  # entries of one list, groups' marks counted too; further ones are left out
 
-# A mailbox in its usual form, with the comma behind it: nearly all that there are.
+# A mailbox in its usual forms, with the comma behind it: nearly all that there are.
 _PLAIN = rb"[^\x00-\x20()<>\[\],;:\"\\@]++"
+_LOCAL = rb"(?:(" + _PLAIN + rb")|\"([^\"\\]++)\")@(" + _PLAIN + rb")"
+_ROUTE = rb"(?:(@" + _PLAIN + rb"(?:,@" + _PLAIN + rb")*):)?"
+_NAME = rb"(?:\"((?:[^\"\\]++|\\.)*)\"|(" + _PLAIN + rb"(?:[ ]" + _PLAIN + rb")*))[ \t]*+"
+_COMMENT = rb"\(((?:[^()\\]++|\\.|\((?:[^()\\]++|\\.)*\))*)\)"
 _USUAL = re.compile(
-    rb"[ \t]*+(?:(?:(?:\"((?:[^\"\\]++|\\.)*)\"|(" + _PLAIN + rb"(?:[ ]" + _PLAIN + rb")*))[ \t]*+)?"
-    rb"<(" + _PLAIN + rb")@(" + _PLAIN + rb")>|(" + _PLAIN + rb")@(" + _PLAIN + rb"))[ \t]*+(?:,|\Z)",
+    rb"[ \t]*+(?:(?:" + _NAME + rb")?<" + _ROUTE + _LOCAL + rb">|" + _LOCAL + rb"(?:[ \t]*+" + _COMMENT + rb")?)"
+    rb"[ \t]*+(?:,|\Z)",
     re.DOTALL,
 )
 # A comma in an encoded word looks like one between two addresses.
@@ -50,17 +58,44 @@ def parse(value: bytes) -> list[Address]:
     """The addresses of one field; see the module."""
     found: list[Address] = []
     at = 0
-    usual = None if _COMMA_WITHIN.search(value) else _USUAL.match(value)
-    while usual and len(found) < MAX_ADDRESSES:
-        quoted, name, mailbox, host, bare_mailbox, bare_host = usual.groups()
-        if quoted and b"\\" in quoted:
-            quoted = _ESCAPED.sub(rb"\1", quoted)
-        found.append((quoted or name or None, None, mailbox or bare_mailbox, host or bare_host))
-        at = usual.end()
+    match = None if _has_comma_within(value) else _USUAL.match(value)
+    while match and len(found) < MAX_ADDRESSES:
+        found.append(_address(match))
+        at = match.end()
         if at == len(value):
             return found
-        usual = _USUAL.match(value, at)
-    return found if usual else _List(found).read(value[at:])
+        match = _USUAL.match(value, at)
+    return found if match else _List(found).read(value[at:])
+
+
+def split(value: bytes) -> list[bytes]:
+    """The list in pieces; see the module."""
+    return [] if _has_comma_within(value) or value.count(b",") >= MAX_ADDRESSES else value.split(b",")
+
+
+def usual(piece: bytes) -> Address | None:
+    """The one mailbox of a piece without a comma; see the module."""
+    match = _USUAL.match(piece)
+    return _address(match) if match and match.end() == len(piece) and b"," not in piece else None
+
+
+def _has_comma_within(value: bytes) -> bool:
+    return b"=?" in value and _COMMA_WITHIN.search(value) is not None
+
+
+def _address(match: re.Match[bytes]) -> Address:
+    quoted, name, route, mailbox, quoted_mailbox, host, bare_mailbox, bare_quoted, bare_host, comment = match.groups()
+    if bare_host is not None:
+        if comment:
+            comment = _unescaped(comment).strip()
+        return comment or None, None, bare_mailbox or bare_quoted, bare_host
+    if quoted and b"\\" in quoted:
+        quoted = _unescaped(quoted)
+    return quoted or name or None, route, mailbox or quoted_mailbox, host
+
+
+def _unescaped(text: bytes) -> bytes:
+    return _ESCAPED.sub(rb"\1", text)
 
 
 class _Words:

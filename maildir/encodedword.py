@@ -128,6 +128,9 @@ def _words(run: bytes) -> bytes:
         units = [bytes((octet,)) for octet in run]
         start = b"=?unknown-8bit?Q?"
     room = _MAX_WORD - len(start) - 2
+    whole = b"".join([_Q[octet] for octet in run])
+    if len(whole) <= room:
+        return start + whole + b"?="
     words: list[bytes] = []
     word = b""
     for unit in units:

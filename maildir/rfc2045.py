@@ -35,7 +35,7 @@ import re
 
 from maildir import rfc2231
 from maildir.lineends import LineEnds, find
-from maildir.rfc822 import EMPTY_LINES, Header, body_start, fields_between
+from maildir.rfc822 import EMPTY_LINES, Header, body_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,9 +201,7 @@ class _Divider:
             if delimiter is not None:
                 self.at = delimiter[0] + 1
                 body = max(start, self._cut(delimiter[0]))
-            part = Part(
-                Header(self.octets, start, body, fields_between(self.octets, start, body)), self.line_ends, default
-            )
+            part = Part(Header(self.octets, start, body), self.line_ends, default)
             self._add(part)
             if (part.maintype, part.subtype) != _MESSAGE or len(self.open) >= MAX_DEPTH or self.parts >= MAX_PARTS:
                 return

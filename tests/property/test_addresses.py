@@ -5,7 +5,7 @@ from email.utils import formataddr, getaddresses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maildir.addresses import MAX_ADDRESSES, parse
+from maildir.addresses import MAX_ADDRESSES, _List, parse, split, usual
 
 ATOMS = st.text("abcXYZ019!#$%&'*+-/?^_`{|}~", min_size=1, max_size=8).filter(lambda atom: "=?" not in atom)
 DOTTED = st.lists(ATOMS, min_size=1, max_size=3).map(".".join)
@@ -59,6 +59,30 @@ def test_what_is_written_is_read(case):
     assert parse(written.encode()) == [
         tuple(None if text is None else text.encode() for text in entry) for entry in expected
     ]
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(",", ",", " ", "  ", "a@b", "<a@b>", "<@r,@s:a@b>", "x", "(c)", "(c (d) \\)e)", "é", "\t", "[h]"),
+            *("@", "<", ">", "(", ")", ":", ";", '"', "\\", ".", '"q"', '"q,\\" r"', '"l l"@h'),
+            *("=?u?q?a,b?=", "=?u?q?a?=", "=?", "?"),
+        ]
+    ),
+    max_size=12,
+).map(lambda pieces: "".join(pieces).encode())
+
+
+@given(PIECES)
+def test_usual_forms_are_read_as_all_others_are(value):
+    assert parse(value) == _List([]).read(value)
+
+
+@given(PIECES)
+def test_what_is_cut_at_its_commas_is_read_as_the_whole(value):
+    people = [usual(piece) for piece in split(value)]
+    if people and None not in people:
+        assert parse(value) == people
 
 
 @given(

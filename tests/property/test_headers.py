@@ -4,10 +4,11 @@ from email import header as email_header
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maildir import encodedword, rfc2231
+from maildir import encodedword, rfc822, rfc2231
 from maildir.rfc822 import scan, unfold
 
 NOISE = st.lists(
@@ -41,6 +42,32 @@ def test_any_octets_have_a_header(octets):
         at = value_end
     block = octets[: header.body]
     assert octets[header.body :] == b"" or block.endswith((b"\n\n", b"\n\r\n")) or block in (b"\n", b"\r\n")
+
+
+WANTED = st.sets(
+    st.sampled_from([b"a", b"subject", b"to", b"t", b"", b":", b"a b", b"TO", b"\n", b"\xff", b"a|b", b"\xc3\xa4"])
+)
+
+
+@given(NOISE, WANTED, st.integers(1, 3), st.integers(0, 4))
+def test_fields_that_are_picked_by_name_are_those_of_the_list(octets, names, max_fields, max_names):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rfc822, "MAX_FIELDS", max_fields)
+        patch.setattr(rfc822, "MAX_NAMES", max_names)
+        rfc822._expressions.clear()
+        header = scan(octets)
+        collected: dict[bytes, list[bytes]] = {}
+        picked = b""
+        for field in header.fields:
+            name = octets[field[0] : field[1]].lower()
+            if name in names:
+                collected.setdefault(name, []).append(unfold(octets[field[2] : field[3]]))
+                picked += header.raw(field).removesuffix(b"\n") + b"\n"
+        assert header.collect(names) == collected
+        assert header.picked(names) == picked
+        for name in names:
+            assert header.first(name) == collected.get(name, [None])[0]
+        rfc822._expressions.clear()
 
 
 @given(HEADERS, st.sampled_from([b"\n", b"\r\n"]), st.binary(max_size=20))

@@ -44,6 +44,28 @@ def test_sender_and_reply_to_default_to_from():
     )
 
 
+def test_what_is_remembered_of_addresses_changes_nothing():
+    people = [b"Kim <kim@x.org>", b"lee@x.org (Lee)", b'"Po, Pat" <pat@x.org>', b"Al: bo@x.org;", b"", b'"\xff" <y@z>']
+    for one in people:
+        for other in people:
+            octets = b"From: " + one + b"\nTo: " + one + b", " + other + b"\nCc: " + other + b"," + one + b"\n\n"
+            envelope._addresses.clear()
+            envelope._fields.clear()
+            first = of(octets)
+            assert of(octets) == first
+            envelope._fields.clear()
+            assert of(octets) == first
+
+
+def test_what_is_remembered_of_addresses_is_bounded(monkeypatch):
+    monkeypatch.setattr(envelope, "MAX_REMEMBERED", 10)
+    for number in range(100):
+        of(b"To: a%d@b, c@d%d\nCc: %b@b\n\n" % (number, number, b"x" * (number + envelope.MAX_OCTETS - 50)))
+        for memory in (envelope._addresses, envelope._fields):
+            assert len(memory) <= 10
+            assert all(len(value) <= envelope.MAX_OCTETS for value in memory)
+
+
 def test_groups_have_marks():
     assert of(b"To: People: a@b, C <c@d>;, e@f\nCc: undisclosed-recipients:;\n\n") == (
         b"(NIL NIL NIL NIL NIL"
