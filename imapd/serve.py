@@ -1,8 +1,8 @@
 """The driver: the only reads and writes of imapd.
 
 Reads the client, cuts its octets into commands, writes the answers out in pieces of 64 KiB and more.  Straight and
-blocking: one process serves one client, so waiting for it is right.  Nothing waits for ever: 30 minutes for a command, 60 seconds
-inside a literal or for a client that does not read its answer.
+blocking: one process serves one client, so waiting for it is right.  Nothing waits for ever: 30 minutes for a command,
+60 seconds inside a literal or for a client that does not read its answer.
 """
 
 from __future__ import annotations

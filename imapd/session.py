@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from maildir import fs
+from maildir.folder import Folder
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from imapd.feature import FetchItem, StatusItem
@@ -22,8 +25,8 @@ class Session:
     """
 
     __slots__ = (
-        "account", "body_octets", "copied", "fetch_items", "header_octets", "incoming", "logged_out", "receive_error",
-        "status_items", "user", "view", "violations",
+        "_target", "_target_directory", "account", "body_octets", "copied", "fetch_items", "header_octets", "incoming",
+        "logged_out", "receive_error", "status_items", "user", "view", "violations",
     )  # fmt: skip
 
     def __init__(
@@ -41,11 +44,27 @@ class Session:
         self.violations = 0
         self.header_octets = 0
         self.body_octets = 0
+        self._target: Folder | None = None
+        self._target_directory = (0, 0)
 
     def selected(self) -> View:
         """The selected mailbox; commands that need one are refused by dispatch before they come here."""
         assert self.view is not None  # noqa: S101
         return self.view
+
+    def target(self, folder_name: bytes) -> Folder:
+        """The folder that messages are put into: the selected one, or the same object as last time if it is there yet.
+
+        Its uid list need not be read again then.
+        """
+        if self.view is not None and self.view.folder_name == folder_name:
+            return self.view.folder
+        path = self.account.path(folder_name)
+        found = fs.stat(path)
+        directory = found.st_dev, found.st_ino
+        if self._target is None or self._target.path != path or self._target_directory != directory:
+            self._target, self._target_directory = Folder(path), directory
+        return self._target
 
     def forget_incoming(self) -> None:
         """Remove what an APPEND received and did not store."""

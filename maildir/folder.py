@@ -16,7 +16,7 @@ import time
 
 from couriertcpd import environ, log
 from maildir import directories, fs, listing, lock, names, purge, recent, uidlist
-from maildir.incoming import Incoming
+from maildir.incoming import UNLINKABLE, Incoming, Linked
 from maildir.index import Index
 from maildir.keywordlist import NONE
 from maildir.keywords import Keywords
@@ -26,7 +26,7 @@ from maildir.uidlistfile import UidListFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ATTEMPTS = 100  # how often a file may be renamed under our hands in one operation; each time somebody else got on
 
@@ -198,7 +198,7 @@ class Folder:
             try:
                 return fs.open_message(self._cur + name, follow), name
             except FileNotFoundError:
-                name = self._find(name)
+                name = self.find(name)
         raise self._restless(name)
 
     def change_flags(self, name: bytes, add: int = 0, remove: int = 0, *, batch: bool = False) -> tuple[bytes, int]:
@@ -218,7 +218,7 @@ class Folder:
                     target = names.with_flags(name, flags)
                     fs.rename(self._cur + name, self._cur + target)
             except FileNotFoundError:
-                name = self._find(name)
+                name = self.find(name)
                 continue
             if not batch:
                 self.sync_flags()
@@ -283,7 +283,7 @@ class Folder:
             pending = [now for key, now in found.items() if not _reprieved(renamed[key], now)]
         raise self._restless(pending[0])
 
-    def _find(self, name: bytes) -> bytes:
+    def find(self, name: bytes) -> bytes:
         """The name that a renamed message has now; FileNotFoundError when it is gone."""
         key = names.base(name)
         found = {} if key in self._expunged else listing.find(self._cur, {key})
@@ -300,12 +300,15 @@ class Folder:
         """Begin a message in this folder."""
         return directories.completing(self.path, lambda: Incoming(self.path))
 
-    def store(self, messages: list[Incoming]) -> tuple[int, list[int]]:
+    def store(self, messages: Sequence[Incoming | Linked]) -> tuple[int, list[int]]:
         """Put committed messages into the folder, all or none; return the uidvalidity and their uids, ascending."""
         placed: list[bytes] = []
         try:
             with lock.held(self.path):
                 uid_list, uids = self._store_locked(messages, placed)
+            # What brings the first to the disk brings the second too, and nobody waits for our lock meanwhile.
+            fs.sync_directory(self._cur)
+            fs.sync_directory(self.path)
         except BaseException:
             self._take_back(placed)
             for message in messages:
@@ -315,17 +318,14 @@ class Folder:
             message.forget_temporary()
         return uid_list.uidvalidity, uids
 
-    def _store_locked(self, messages: list[Incoming], placed: list[bytes]) -> tuple[UidList, list[int]]:
+    def _store_locked(self, messages: Sequence[Incoming | Linked], placed: list[bytes]) -> tuple[UidList, list[int]]:
         self._uid_list.read_locked()
         self._store_keywords(messages)  # before anybody can see a message, and change them
         for message in messages:
-            name = names.with_flags(message.name, message.flags)
-            placed.append(name)  # first: an error from link() need not mean that it did nothing
-            fs.link(message.path, self._cur + name)
-        fs.sync_directory(self._cur)
-        return self._uid_list.rewrite([], [message.name for message in messages])
+            message.place(self._cur, placed)
+        return self._uid_list.rewrite([], [message.name for message in messages], sync_directory=False)
 
-    def _store_keywords(self, messages: list[Incoming]) -> None:
+    def _store_keywords(self, messages: Sequence[Incoming | Linked]) -> None:
         by_keywords: dict[frozenset[bytes], list[bytes]] = {}
         for message in messages:
             if message.keywords:
@@ -345,9 +345,25 @@ class Folder:
     ) -> tuple[int, list[int]]:
         """Copy messages of another folder, or of this one, with flags and dates, all or none; as store() otherwise.
 
+        As a message never changes, a copy is another name of its file where the file system can do that.
         keywords has those of the messages that shall take some along, by base name.  FileNotFoundError when one of the
         messages is gone.
         """
+        wanted, keywords = list(copied), keywords or {}
+        try:
+            return directories.completing(
+                self.path,
+                lambda: self.store([Linked(source, name, keywords.get(names.base(name), NONE)) for name in wanted]),
+            )
+        except OSError as error:
+            if error.errno not in UNLINKABLE:
+                raise
+        return self.store(self._read_from(source, wanted, keywords))
+
+    def _read_from(
+        self, source: Folder, copied: list[bytes], keywords: Mapping[bytes, frozenset[bytes]]
+    ) -> list[Incoming]:
+        """Copies that are files of their own."""
         staged: list[Incoming] = []
         try:
             for name in copied:
@@ -358,7 +374,7 @@ class Folder:
                     while block := fs.read(fd):
                         message.write_stored(block)
                     message.commit(
-                        names.flags_of(name_now), fs.fstat(fd).st_mtime, (keywords or {}).get(names.base(name), NONE)
+                        names.flags_of(name_now), fs.fstat(fd).st_mtime, keywords.get(names.base(name), NONE)
                     )
                 finally:
                     fs.close(fd)
@@ -366,7 +382,7 @@ class Folder:
             for message in staged:
                 message.abort()
             raise
-        return self.store(staged)
+        return staged
 
     # -- the directories
 

@@ -113,6 +113,12 @@ def sync(fd: int) -> None:
         os.fsync(fd)
 
 
+def sync_octets(fd: int) -> None:
+    """The same for its octets and no more than it takes to find them."""
+    if environ.enabled("IMAP_FSYNC", True):
+        os.fdatasync(fd)
+
+
 def sync_directory(path: bytes) -> None:
     """Bring a directory's entries to the disk (see IMAP_FSYNC)."""
     if not environ.enabled("IMAP_FSYNC", True):

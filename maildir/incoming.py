@@ -1,20 +1,37 @@
-"""A message on its way into a folder: a file in tmp/ that no client can see yet."""
+"""A message on its way into a folder: a file in tmp/ that no client can see yet, or the file of another folder."""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
+import time
 
 from maildir import fs, names
 from maildir.keywordlist import NONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TypeVar
+
+    from maildir.folder import Folder
+
+    Result = TypeVar("Result")
 
 # The CR of a line end, but not one behind another CR: read back, that LF would not be taken for a line end of ours, so
 # CR CR LF stays as it is and comes back as it was sent.
 _LINE_END = re.compile(rb"(?<!\r)\r\n")
+
+# Errors of making a link after which a message can still be copied.
+UNLINKABLE = frozenset((errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES))
+
+# After so long the kernel has written a file out by itself (30 s), whoever wrote it.
+_WRITTEN_OUT_SECONDS = 60
+
+_ATTEMPTS = 100  # how often a message may be renamed while it is being linked
 
 _made = 0  # messages begun by this process, for their names
 
@@ -29,10 +46,8 @@ class Incoming:
 
     def __init__(self, folder: bytes) -> None:
         """Begin a message in the folder's tmp/."""
-        global _made
         self._tmp = folder + b"/tmp/"
-        self._temporary = names.temporary(b"%d" % _made)
-        _made += 1
+        self._temporary = _new_name()
         self._fd = fs.create(self._tmp + self._temporary)
         self._tail = b""  # a CR at the end that is not written yet, with the CR before it
         self.bytes_on_disk = 0
@@ -84,6 +99,12 @@ class Incoming:
         self.keywords = keywords
         self.name = names.unique(self._temporary, found.st_dev, found.st_ino, self.bytes_on_disk)
 
+    def place(self, directory: bytes, placed: list[bytes]) -> None:
+        """Give the message its name in a directory, which is added to placed first."""
+        name = names.with_flags(self.name, self.flags)
+        placed.append(name)  # an error from link() need not mean that it did nothing
+        fs.link(self.path, directory + name)
+
     def abort(self) -> None:
         """Forget the message, unless it is stored."""
         if self._fd >= 0:
@@ -99,6 +120,66 @@ class Incoming:
                 fs.unlink(path)
             except OSError:
                 return
+
+
+class Linked:
+    """A message that is in another folder, to be stored by Folder.store() as another name of the same file.
+
+    FileNotFoundError when it is gone, one of UNLINKABLE when it has to be copied.
+    """
+
+    __slots__ = ("_name_there", "_source", "keywords", "name")
+
+    def __init__(self, source: Folder, name: bytes, keywords: frozenset[bytes]) -> None:
+        self._source = source
+        self._name_there = name
+        self.keywords = keywords
+        found = self._following(lambda path: fs.lstat(path))
+        # A file of somebody else's would stay theirs, and a symbolic link is not the message.
+        if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EXDEV, "cannot be linked", name)
+        if time.time() - found.st_ctime < _WRITTEN_OUT_SECONDS:
+            self._following(_sync)
+        self.name = names.unique(_new_name(), found.st_dev, found.st_ino, found.st_size)
+
+    def place(self, directory: bytes, placed: list[bytes]) -> None:
+        """As Incoming.place(), with the flags that the message has now."""
+
+        def link(path: bytes) -> None:
+            name = names.with_flags(self.name, names.flags_of(self._name_there))
+            placed.append(name)
+            fs.link(path, directory + name)
+
+        self._following(link)
+
+    def abort(self) -> None:
+        """Nothing of it is in tmp/."""
+
+    def forget_temporary(self) -> None:
+        """Nothing of it is in tmp/."""
+
+    def _following(self, act: Callable[[bytes], Result]) -> Result:
+        """Do something with the file, under whatever name it has now."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return act(self._source.path + b"/cur/" + self._name_there)
+            except FileNotFoundError:
+                self._name_there = self._source.find(self._name_there)
+        raise OSError(errno.EAGAIN, "the message is being renamed all the time", self._name_there)
+
+
+def _new_name() -> bytes:
+    global _made
+    _made += 1
+    return names.temporary(b"%d" % (_made - 1))
+
+
+def _sync(path: bytes) -> None:
+    fd = fs.open_message(path)
+    try:
+        fs.sync_octets(fd)
+    finally:
+        fs.close(fd)
 
 
 def _unwired(data: bytes, skip: int) -> bytes:

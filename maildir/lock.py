@@ -28,7 +28,7 @@ FILE = b"/tmp/courier.lock"
 WAIT_SECONDS = 60.0  # then the attempt ends with ETIMEDOUT
 FOREIGN_SECONDS = 120  # a lock of another host, or one that cannot be read, is dead when older than this
 PAUSE_SECONDS = 5.0  # after the removal of a dead lock
-_FIRST_STEP, _LONGEST_STEP = 0.002, 0.05
+_FIRST_STEP, _LONGEST_STEP = 0.0005, 0.05
 
 
 @contextlib.contextmanager

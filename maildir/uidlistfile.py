@@ -60,8 +60,13 @@ class UidListFile:
         self._known, self._mark = known, mark
         self._body = data[data.index(b"\n") + 1 :] if known is not None and not known.fault else None
 
-    def rewrite(self, vanished: list[bytes], arrived: list[bytes]) -> tuple[UidList, list[int]]:
-        """Drop keys from the list last read under the lock, number new ones, and write it; returns it and the uids."""
+    def rewrite(
+        self, vanished: list[bytes], arrived: list[bytes], sync_directory: bool = True
+    ) -> tuple[UidList, list[int]]:
+        """Drop keys from the list last read under the lock, number new ones, and write it; returns it and the uids.
+
+        It is on the disk when this returns, or without sync_directory when the caller has done that to the folder.
+        """
         with Replacement(self._folder + b"/tmp", b"imapuid") as new_version:
             fresh = UidList(uidlist.first_uidvalidity(new_version.mtime))
             latest, given = self._next(vanished, arrived, fresh)
@@ -71,7 +76,7 @@ class UidListFile:
                 size = self._put(new_version, latest.render())
             if size > uidlist.MAX_BYTES:
                 raise OSError(errno.EFBIG, "too many messages in one folder", self.path)
-            new_version.replace(self.path, self._folder)
+            new_version.replace(self.path, self._folder if sync_directory else b"")
         self._report(len(latest.uids) - len(given))
         self._known, self._mark, self._body = latest, self.mark(), None
         return latest, given

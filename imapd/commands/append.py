@@ -8,7 +8,6 @@ from imapd.mailbox import locate
 from imapd.view import flag_bits, keywords_enabled
 from imapd.wire.lexer import Arguments, Malformed
 from maildir import recent
-from maildir.folder import Folder
 from maildir.keywordlist import NONE
 
 TYPE_CHECKING = False
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from imapd.session import Session
+    from maildir.folder import Folder
     from maildir.incoming import Incoming
 
 NO_ROOM = "Cannot create message - no write permission or out of disk space."
@@ -79,7 +79,7 @@ def _folder(session: Session, mailbox: bytes) -> Folder:
         raise No("Must create mailbox before append", b"TRYCREATE")
     if session.view is not None and session.view.folder_name == name and session.view.read_only:
         raise No("Current box is selected READ-ONLY.")
-    return Folder(session.account.path(name))
+    return session.target(name)
 
 
 FEATURE = Feature(

@@ -8,7 +8,6 @@ from imapd.feature import SELECTED, Command, Feature
 from imapd.mailbox import locate
 from imapd.wire import numset
 from maildir import names, recent
-from maildir.folder import Folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
     chosen = list(indexes)
     if not chosen:
         return None
-    target = Folder(session.account.path(name))
+    target = session.target(name)
     copied = [view.name(index) for index in chosen]
     source = numset.compact([view.uids[index] for index in chosen])
     try:

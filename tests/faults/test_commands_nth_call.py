@@ -39,6 +39,7 @@ FAULTS: dict[str, list[Fault]] = {
     "create": BY_NAME + WRITING,
     "write": WRITING,
     "sync": WRITING,
+    "sync_octets": WRITING,
     "sync_directory": BY_NAME + WRITING,
     "close": WRITING,
     "fstat": [],

@@ -10,8 +10,8 @@ import struct
 from maildir import fs, listing, lock
 
 CALLS = (
-    "listdir open_message read create write sync sync_directory close fstat stat lstat link rename unlink mkdir rmdir "
-    "chmod utime"
+    "listdir open_message read create write sync sync_octets sync_directory close fstat stat lstat link rename unlink "
+    "mkdir rmdir chmod utime"
 ).split()
 
 # What happens at the N-th call.

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -130,6 +131,48 @@ class TestCopy:
         for name in snapshot.names:
             assert text(sent, name) == b"odd\r\nline\n\r\r\n"
             assert os.stat(sent.path + b"/cur/" + name).st_mtime == 1e9
+
+    def test_a_copy_is_another_name_of_the_file(self, inbox, disk):
+        disk.put("1.a.h:2,")
+        inbox.copy_from(inbox, [b"1.a.h:2,"])
+        first, second = (os.stat(disk.path / "cur" / name) for name in disk.names("cur"))
+        assert (first.st_ino, first.st_nlink) == (second.st_ino, 2)
+        assert disk.names("tmp") == []
+
+    @pytest.mark.parametrize("problem", [errno.EXDEV, errno.EMLINK, errno.EPERM])
+    def test_where_a_link_cannot_be_made_it_is_a_file_of_its_own(self, inbox, disk, monkeypatch, problem):
+        def refuse(source: bytes, target: bytes) -> None:
+            if b"/cur/" in source:
+                raise OSError(problem, "no", source)
+            os.link(source, target)
+
+        disk.put("1.a.h:2,", b"one\n")
+        disk.put("2.a.h:2,S", b"two\n")
+        monkeypatch.setattr(fs, "link", refuse)
+        _, uids = inbox.copy_from(inbox, [b"1.a.h:2,", b"2.a.h:2,S"])
+        assert len(uids) == 2
+        found = {(entry.stat().st_nlink, entry.read_bytes()) for entry in (disk.path / "cur").iterdir()}
+        assert found == {(1, b"one\n"), (1, b"two\n")}
+        assert len(disk.names("cur")) == 4
+        assert disk.names("tmp") == []
+
+    def test_one_that_is_renamed_meanwhile_has_the_flags_that_it_has_then(self, inbox, disk, monkeypatch):
+        def late(source: bytes, target: bytes) -> None:
+            if source.endswith(b"/1.a.h:2,"):
+                os.rename(source, source + b"F")
+            os.link(source, target)
+
+        disk.put("1.a.h:2,", b"one\n")
+        monkeypatch.setattr(fs, "link", late)
+        inbox.copy_from(inbox, [b"1.a.h:2,"])
+        assert [name.partition(":")[2] for name in disk.names("cur")] == ["2,F", "2,F"]
+
+    def test_a_symbolic_link_is_not_copied_as_one(self, inbox, disk):
+        (disk.path / "elsewhere").write_bytes(b"text")
+        os.symlink(disk.path / "elsewhere", disk.path / "cur" / "1.a.h:2,")
+        with pytest.raises(OSError, match="symbolic"):
+            inbox.copy_from(inbox, [b"1.a.h:2,"])
+        assert disk.names("cur") == ["1.a.h:2,"]
 
     def test_all_or_none(self, inbox, disk):
         disk.put("1.a.h:2,")
