@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MAX_NAME = 60
+_MAX_FOUND = 200  # names whose codecs are remembered: senders choose them
 
 # Names that Python does not have, or has for less than what such mail holds.
 _MAIL_NAMES = {
@@ -98,8 +99,17 @@ def _codec(charset: bytes) -> str | None:
 
     Only names from lists are passed on: Python would look for a module for any other, and remember each one.
     """
+    if charset in _found:
+        return _found[charset]
     if len(charset) > _MAX_NAME:
         return None
+    if len(_found) >= _MAX_FOUND:
+        _found.clear()
+    _found[charset] = _looked_up(charset)
+    return _found[charset]
+
+
+def _looked_up(charset: bytes) -> str | None:
     name = charset.decode("ascii", "replace").strip().strip("\"'").lower()
     name = "".join(sign if sign.isalnum() else "_" for sign in name)
     if not name:
@@ -112,6 +122,7 @@ def _codec(charset: bytes) -> str | None:
     return None
 
 
+_found: dict[bytes, str | None] = {}  # by the name as it stands in mail
 _names: dict[str, str] = {}
 
 
