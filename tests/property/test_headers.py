@@ -49,7 +49,7 @@ WANTED = st.sets(
 )
 
 
-@given(NOISE, WANTED, st.integers(1, 3), st.integers(0, 4))
+@given(NOISE, WANTED, st.integers(1, 3), st.integers(1, 4))
 def test_fields_that_are_picked_by_name_are_those_of_the_list(octets, names, max_fields, max_names):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rfc822, "MAX_FIELDS", max_fields)
