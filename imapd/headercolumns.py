@@ -28,13 +28,13 @@ from maildir import addresses, basesubject, dates, encodedword, messageids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from imapd.view import View
 
-    Fields = dict[bytes, list[bytes]]  # unfolded values by lower-case name
     Column = list[bytes]
+    Maker = tuple[tuple[bytes, ...], Callable[["_Header"], bytes]]
 
 SUBJECT, FROM, TO, CC, BCC = b"~subject", b"~from", b"~to", b"~cc", b"~bcc"
 DATE, BASE_SUBJECT, THREAD = b"~date", b"~base-subject", b"~thread"
@@ -80,61 +80,68 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def searched(values: list[bytes]) -> bytes:
-    """The fields of one name, as a search looks through them."""
-    return b"".join([_searched_one(value) for value in values])
+class _Header:
+    """The fields that were asked for, each decoded once."""
+
+    __slots__ = ("_texts", "_values")
+
+    def __init__(self, values: dict[bytes, list[bytes]]) -> None:
+        self._values = values  # unfolded, by lower-case name
+        self._texts: dict[bytes, list[str]] = {}
+
+    def first(self, name: bytes) -> bytes | None:
+        """The first field of this name."""
+        values = self._values.get(name)
+        return values[0] if values else None
+
+    def texts(self, name: bytes) -> list[str]:
+        """All fields of this name, decoded."""
+        texts = self._texts.get(name)
+        if texts is None:
+            values = self._values.get(name)
+            texts = self._texts[name] = list(map(_text, values)) if values else []
+        return texts
 
 
-def _searched_one(value: bytes) -> bytes:
-    if value.isascii() and b"=?" not in value:
-        return " ".join(value.decode("ascii").lower().split()).encode() + b"\n"
-    return folded(encodedword.decode(value)).encode("utf-8", "surrogatepass") + b"\n"
+def _text(value: bytes) -> str:
+    return value.decode("ascii") if value.isascii() and b"=?" not in value else encodedword.decode(value)
 
 
-def _base_subject(fields: Fields) -> bytes:
-    values = fields.get(b"subject")
-    if not values:
-        return b"0"
-    base, is_answer = basesubject.base_subject(encodedword.decode(values[0]))
+def _searched(name: bytes) -> Maker:
+    def make(header: _Header) -> bytes:
+        texts = header.texts(name)
+        return "".join([folded(text) + "\n" for text in texts]).encode("utf-8", "surrogatepass") if texts else b""
+
+    return (name,), make
+
+
+def _base_subject(header: _Header) -> bytes:
+    texts = header.texts(b"subject")
+    base, is_answer = basesubject.base_subject(texts[0]) if texts else ("", False)
     return (b"1" if is_answer else b"0") + basesubject.collation_key(base)
 
 
-def _thread(fields: Fields) -> bytes:
-    ids = [messageids.own(_first(fields, b"message-id"))]
-    ids += messageids.lineage(_first(fields, b"references"), _first(fields, b"in-reply-to"))
-    return b" ".join(ids)
+def _thread(header: _Header) -> bytes:
+    own = messageids.own(header.first(b"message-id"))
+    return b" ".join([own, *messageids.lineage(header.first(b"references"), header.first(b"in-reply-to"))])
 
 
-def _first(fields: Fields, name: bytes) -> bytes | None:
-    values = fields.get(name)
-    return values[0] if values else None
+def _first_mailbox(name: bytes) -> Maker:
+    def make(header: _Header) -> bytes:
+        parsed = addresses.parse(header.first(name) or b"")
+        return basesubject.collation_key((parsed[0][2] or b"").decode("utf-8", "replace")) if parsed else b""
 
-
-def _mailbox(value: bytes | None) -> bytes:
-    parsed = addresses.parse(value) if value else []
-    return basesubject.collation_key((parsed[0][2] or b"").decode("utf-8", "replace")) if parsed else b""
-
-
-def _searched_fields(name: bytes) -> tuple[tuple[bytes, ...], Callable[[Fields], bytes]]:
-    return (name,), lambda fields: searched(fields.get(name, []))
-
-
-def _mailbox_of(name: bytes) -> tuple[tuple[bytes, ...], Callable[[Fields], bytes]]:
-    return (name,), lambda fields: _mailbox(_first(fields, name))
+    return (name,), make
 
 
 # The fields that a kind is made of, and how.
-_MAKERS: dict[bytes, tuple[tuple[bytes, ...], Callable[[Fields], bytes]]] = {
-    **{b"~" + name: _searched_fields(name) for name in (b"subject", b"from", b"to", b"cc", b"bcc")},
-    **{b"~sort-" + name: _mailbox_of(name) for name in (b"from", b"to", b"cc")},
-    DATE: ((b"date",), lambda fields: packed_date(_first(fields, b"date"))),
+_MAKERS: dict[bytes, Maker] = {
+    **{b"~" + name: _searched(name) for name in (b"subject", b"from", b"to", b"cc", b"bcc")},
+    **{b"~sort-" + name: _first_mailbox(name) for name in (b"from", b"to", b"cc")},
+    DATE: ((b"date",), lambda header: packed_date(header.first(b"date"))),
     BASE_SUBJECT: ((b"subject",), _base_subject),
     THREAD: ((b"message-id", b"references", b"in-reply-to"), _thread),
 }
-
-
-def _maker(kind: bytes) -> tuple[tuple[bytes, ...], Callable[[Fields], bytes]]:
-    return _MAKERS.get(kind) or _searched_fields(kind.removeprefix(HEADER))
 
 
 _NOT_IN_HEADER: dict[bytes, Callable[[Message], bytes]] = {
@@ -143,14 +150,31 @@ _NOT_IN_HEADER: dict[bytes, Callable[[Message], bytes]] = {
 }
 
 
-def fill(message: Message, kinds: Sequence[bytes] = COMMON) -> dict[bytes, bytes]:
+_plans: dict[Sequence[bytes], tuple[frozenset[bytes], list[tuple[bytes, Callable[[_Header], bytes]]]]] = {}
+_MAX_PLANS = 50
+
+
+def _plan(kinds: tuple[bytes, ...]) -> tuple[frozenset[bytes], list[tuple[bytes, Callable[[_Header], bytes]]]]:
+    """The fields that these kinds are made of, and how each of them is made."""
+    plan = _plans.get(kinds)
+    if plan is None:
+        rows = [(kind, _MAKERS.get(kind) or _searched(kind.removeprefix(HEADER))) for kind in kinds]
+        if len(_plans) >= _MAX_PLANS:
+            _plans.clear()
+        plan = _plans[kinds] = frozenset(name for _, (names, _) in rows for name in names), [
+            (kind, make) for kind, (_, make) in rows
+        ]
+    return plan
+
+
+def fill(message: Message, kinds: Iterable[bytes] = COMMON) -> dict[bytes, bytes]:
     """The values of these kinds; raises OSError where the message cannot be read."""
-    makers = [(kind, *_maker(kind)) for kind in kinds if kind not in _NOT_IN_HEADER]
     values = {kind: _NOT_IN_HEADER[kind](message) for kind in kinds if kind in _NOT_IN_HEADER}
+    names, makers = _plan(tuple([kind for kind in kinds if kind not in _NOT_IN_HEADER]))
     if makers:
-        fields = message.head.header.collect(frozenset(name for _, names, _ in makers for name in names))
-        for kind, _, make in makers:
-            values[kind] = make(fields)
+        header = _Header(message.head.header.collect(names))
+        for kind, make in makers:
+            values[kind] = make(header)
     return values
 
 
@@ -183,7 +207,7 @@ def read(view: View, kinds: Sequence[bytes], indexes: Sequence[int], lost: set[i
     For messages that are gone, or are no readable files, they have b"", and the message's index is added to `lost`.
     """
     uids = view.uids if len(indexes) == len(view) else [view.uids[index] for index in indexes]
-    columns = [view.folder.index.values(kind, uids) for kind in kinds]
+    columns = [view.index.values(kind, uids) for kind in kinds]
     missing = {place for column in columns if None in column for place, value in enumerate(column) if value is None}
     for place in sorted(missing):
         wanted = [kind for kind, column in zip(kinds, columns, strict=True) if column[place] is None]
@@ -202,5 +226,5 @@ def filled(view: View, index: int, kinds: Sequence[bytes], lost: set[int]) -> di
     with Message(view, index) as message, Losing(message, lost):
         values = fill(message, kinds)
     for kind, value in values.items():
-        view.folder.index.remember(kind, view.uids[index], value)
+        view.index.remember(kind, view.uids[index], value)
     return values

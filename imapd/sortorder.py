@@ -103,7 +103,7 @@ def _keys(view: View, key: bytes, indexes: Sequence[int], lost: set[int] | None 
 
 
 def _remembered_ranks(view: View, key: bytes) -> array[int] | None:
-    found = view.folder.index.answer(b"sort " + key)
+    found = view.index.answer(b"sort " + key)
     if found is None or found[:_DIGEST_OCTETS] != digest(view) or len(found) != _DIGEST_OCTETS + 4 * len(view):
         return None
     ranks = array("I")
@@ -116,7 +116,7 @@ def _remember_ranks(view: View, key: bytes) -> array[int]:
     keys = _keys(view, key, range(len(view)), lost)
     ranks = array("I", _ranks(keys))
     if not lost:
-        view.folder.index.remember_answer(b"sort " + key, digest(view) + ranks.tobytes())
+        view.index.remember_answer(b"sort " + key, digest(view) + ranks.tobytes())
     return ranks
 
 

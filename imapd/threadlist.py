@@ -21,7 +21,7 @@ def threads(view: View, algorithm: bytes, indexes: list[int], with_uids: bool) -
     form = b" uid " if with_uids else b" "
     chosen = b"" if len(indexes) == len(view) else str(indexes).encode("ascii")
     key = b"thread " + algorithm + form + sortorder.digest(view, chosen)
-    answer = view.folder.index.answer(key)
+    answer = view.index.answer(key)
     if answer is None:
         lost: set[int] = set()
         letters = _letters(view, indexes, lost)
@@ -29,7 +29,7 @@ def threads(view: View, algorithm: bytes, indexes: list[int], with_uids: bool) -
         numbers = [view.uids[index] for index in indexes] if with_uids else [index + 1 for index in indexes]
         answer = algorithms.render(make(letters), numbers)
         if not lost:
-            view.folder.index.remember_answer(key, answer)
+            view.index.remember_answer(key, answer)
     return answer
 
 

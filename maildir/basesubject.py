@@ -19,6 +19,8 @@ _LEADER = re.compile(rf"(?:{_BLOB})*(?:re|fwd?) ?(?:{_BLOB})?: ?", re.IGNORECASE
 _LABEL = re.compile(_BLOB)
 _TRAILER = "(fwd)"
 _FORWARD_HEAD, _FORWARD_TAIL = "[fwd:", "]"
+# Letters whose title case is not their upper case: digraphs, Georgian, Greek with iota below.
+_TITLED = re.compile("[\u01c4-\u01cc\u01f1-\u01f3\u10d0-\u10ff\u1c90-\u1cbf\u1f80-\u1fff]")
 _MAY_LEAD = frozenset("[rRfF")
 
 
@@ -60,6 +62,8 @@ def collation_key(text: str) -> bytes:
         return text.upper().encode()
     from unicodedata import normalize
 
-    # Single letters only: RFC 5051 knows the simple mappings, in which "ß" stays what it is.
-    titles = [title if len(title := sign.title()) == 1 else sign for sign in text]
-    return normalize("NFKD", "".join(titles)).encode("utf-8", "surrogatepass")
+    upper = text.upper()
+    if len(upper) != len(text) or _TITLED.search(text):
+        # Single letters only: RFC 5051 knows the simple mappings, in which "ß" stays what it is.
+        upper = "".join([title if len(title := sign.title()) == 1 else sign for sign in text])
+    return normalize("NFKD", upper).encode("utf-8", "surrogatepass")
