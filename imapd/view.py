@@ -32,6 +32,8 @@ FLAG_WORDS = (
     (names.SEEN, b"\\Seen"),
     (names.DELETED, b"\\Deleted"),
 )
+_SEEN = bytes(flags & names.SEEN for flags in range(256))
+_STRIDE = 1024  # flags that are compared at once
 ALL_FLAGS = sum(bit for bit, _ in FLAG_WORDS)
 
 
@@ -43,7 +45,7 @@ class View:
     """
 
     __slots__ = (
-        "_astray", "_table", "flags", "folder", "folder_name", "index", "keywords", "mailbox", "read_only", "recent",
+        "_astray", "_names", "flags", "folder", "folder_name", "index", "keywords", "mailbox", "read_only", "recent",
         "uidnext", "uids", "uidvalidity", "vocabulary",
     )  # fmt: skip
 
@@ -68,22 +70,29 @@ class View:
         self.uids = snapshot.uids
         # Copies, for STORE writes into them and the folder may hand out the same snapshot again.
         self.flags = bytearray(snapshot.flags)
-        self._table = snapshot.table
+        self._names = snapshot.file_names
         self._astray: dict[int, bytes] = {}  # names that do not follow from the scan's and the flags told, by uid
         self.recent |= snapshot.fresh
         if self.uids and self.uids[-1] > highest:
             self._add_noted_recent(snapshot)
-        if self.recent:
-            self.recent.intersection_update(self.uids)
+        self.recent = {uid for uid in self.recent if self.position(uid) is not None}
         self.keywords = keywords
+
+    def position(self, uid: int) -> int | None:
+        """The index of the message with this uid."""
+        index = bisect_left(self.uids, uid)
+        return index if index < len(self.uids) and self.uids[index] == uid else None
 
     def name(self, index: int) -> bytes:
         """The file in cur/ of one message, as far as it is known here: somebody may have renamed it."""
         astray = self._astray.get(self.uids[index]) if self._astray else None
         if astray is not None:
             return astray
-        name, flags = self._table[index], self.flags[index]
-        return name if names.flags_of(name) == flags else names.with_flags(name, flags)
+        return self._names.name(index, self.flags[index])
+
+    def base(self, index: int) -> bytes:
+        """The part of its name that stays."""
+        return names.base(self.name(index))
 
     def renamed(self, index: int, name: bytes, flags: int | None = None) -> None:
         """The message has another name now, and, when that is told to the client, other flags."""
@@ -93,9 +102,16 @@ class View:
         if self.name(index) != name:
             self._astray[self.uids[index]] = name
 
-    def idle(self) -> bool:
-        """Nothing waits: put away what is to be remembered; True when there is more to do of what nobody waits for."""
-        return False
+    def idle(self) -> float | None:
+        """Put away what is to be remembered, when nothing waits; returns after how many seconds there may be more.
+
+        None when nothing is left to be done until the next command.
+        """
+        self.index.flush()
+        later = self.folder.idle()
+        if later is None:
+            self._names.settle(self.index.known)
+        return later
 
     def _add_noted_recent(self, snapshot: Snapshot) -> None:
         r"""Messages that came by APPEND or COPY; what is \Recent to EXAMINE stays so to the next SELECT."""
@@ -152,7 +168,7 @@ class View:
 
     def first_unseen(self) -> int | None:
         """Sequence number of the first message without \\Seen."""  # noqa: D301
-        return next((index for index, flags in enumerate(self.flags, 1) if not flags & names.SEEN), None)
+        return self.flags.translate(_SEEN).find(0) + 1 or None
 
     def changes(self) -> Iterator[bytes]:
         """Look at the folder again; yield what is new to the client as untagged responses, EXPUNGE first."""
@@ -167,8 +183,7 @@ class View:
             self._take(snapshot, keywords)
             yield from self._changed_flags(old_uids, old_flags, old_keywords)
             return
-        present = set(snapshot.uids)
-        gone = [index for index, uid in enumerate(old_uids) if uid not in present]
+        gone = _missing(old_uids, snapshot.uids)
         for count, index in enumerate(gone):
             yield response.untagged(b"%d EXPUNGE" % (index + 1 - count))
         self._take(snapshot, keywords)
@@ -228,21 +243,46 @@ class View:
         self, old_uids: array[int], old_flags: bytearray, old_keywords: dict[int, frozenset[bytes]]
     ) -> Iterator[bytes]:
         yield from self.new_words(self.words_in_use())
-        same = old_flags == self.flags[: len(old_flags)] and old_uids == self.uids[: len(old_uids)]
-        if same and old_keywords == self.keywords:
-            return
-        before = dict(zip(old_uids, old_flags, strict=True))
-        for index, uid in enumerate(self.uids):
-            if uid in before and (
-                before[uid] != self.flags[index] or old_keywords.get(uid) != self.keywords.get(uid)
-            ):
-                yield self.flags_response(index)
-        yield from self.forgotten_words()
+        if old_keywords == self.keywords:
+            changed = _differing(old_uids, old_flags, self.uids, self.flags)
+        else:
+            before = dict(zip(old_uids, old_flags, strict=True))
+            changed = [
+                index
+                for index, uid in enumerate(self.uids)
+                if uid in before
+                and (before[uid] != self.flags[index] or old_keywords.get(uid) != self.keywords.get(uid))
+            ]
+        for index in changed:
+            yield self.flags_response(index)
+        if changed or old_keywords != self.keywords:
+            yield from self.forgotten_words()
 
     def flags_response(self, index: int, with_uid: bool = False) -> bytes:
         """The untagged FETCH that tells the flags of one message."""
         uid = b"UID %d " % self.uids[index] if with_uid else b""
         return response.untagged(b"%d FETCH (%sFLAGS %s)" % (index + 1, uid, self.flag_list(index)))
+
+
+def _missing(old: array[int], new: array[int]) -> list[int]:
+    """Positions in one ascending array of what the other does not have."""
+    if old == new[: len(old)]:
+        return []
+    present = set(new)
+    return [index for index, uid in enumerate(old) if uid not in present]
+
+
+def _differing(old_uids: array[int], old_flags: bytearray, uids: array[int], flags: bytearray) -> list[int]:
+    """Positions of messages that were there before with other flags."""
+    if old_uids != uids[: len(old_uids)]:
+        before = dict(zip(old_uids, old_flags, strict=True))
+        return [index for index, uid in enumerate(uids) if before.get(uid, flags[index]) != flags[index]]
+    found: list[int] = []
+    for start in range(0, len(old_flags), _STRIDE):
+        end = min(start + _STRIDE, len(old_flags))
+        if old_flags[start:end] != flags[start:end]:
+            found += [index for index in range(start, end) if old_flags[index] != flags[index]]
+    return found
 
 
 _RENDERED: dict[tuple[int, bool], bytes] = {}

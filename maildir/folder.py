@@ -15,18 +15,20 @@ import errno
 import time
 
 from couriertcpd import environ, log
-from maildir import directories, fs, listing, lock, names, purge, recent, uidlist
+from maildir import directories, fs, listing, lock, names, purge
 from maildir.incoming import UNLINKABLE, Incoming, Linked
 from maildir.index import Index
 from maildir.keywordlist import NONE
 from maildir.keywords import Keywords
-from maildir.snapshot import Match, Snapshot, Status
+from maildir.scanner import Scanner
 from maildir.uidlist import UidList
 from maildir.uidlistfile import UidListFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from maildir.snapshot import Snapshot, Status
 
 ATTEMPTS = 100  # how often a file may be renamed under our hands in one operation; each time somebody else got on
 
@@ -41,12 +43,9 @@ class Folder:
         self.keywords = Keywords(path)
         self.index = Index(path)
         self._uid_list = UidListFile(path)
-        self._unwritten: UidList | None = None  # numbers given in memory by scans that may not write
         self._expunged: set[bytes] = set()  # bases that this object unlinked: certainly gone
-        self._last: Snapshot | None = None
-        self._last_marks: tuple[object, ...] = ()
+        self._scanner = Scanner(path, self._uid_list, self.index, self._expunged)
         self._next_purge = 0.0
-        self._warned = False
 
     # -- what is there
 
@@ -60,131 +59,19 @@ class Folder:
 
     def _scan(self, write: bool) -> Snapshot:
         self._purge()
-        marks = self._marks()
-        if marks and marks == self._last_marks and self._last is not None:
-            return self._last
-        moved = self._move_new()
-        if write and moved:
-            return self._number()
-        uid_list = self._uid_list.read()
-        seen = listing.read(self._cur)
-        if uid_list is None or uid_list.fault or seen.twins:
-            return self._number() if write else self._number_in_memory(uid_list, seen)
-        match = Match(uid_list.uids, seen.by_base)
-        if not match.exact:
-            return self._number() if write else self._number_in_memory(uid_list, seen)
-        snapshot = Snapshot(uid_list, match, set())
-        if marks:
-            self._last, self._last_marks = snapshot, marks
-        return snapshot
+        return self._scanner.scan(write)
 
-    def _marks(self) -> tuple[object, ...]:
-        """What changes when anything changes; () while a change could hide in the grain of the file times."""
-        oldest = time.time_ns() - listing.SETTLED_NS
-        times = fs.stat(self._cur).st_mtime_ns, fs.stat(self._new).st_mtime_ns
-        mark = self._uid_list.mark()
-        return (*times, mark) if mark and max(*times, mark[2]) < oldest else ()
-
-    def _move_new(self) -> bool:
-        """Move new messages into cur/; True when there were any.  Who may not, leaves them where they are."""
-        arrived = [name for name in fs.listdir(self._new) if name[:1] != b"."]
-        for name in arrived:
-            try:
-                fs.rename(self._new + name, self._cur + (name if b":" in name else name + b":2,"))
-            except FileNotFoundError:
-                continue  # another session was faster
-            except OSError as error:
-                if error.errno not in fs.UNWRITABLE:
-                    raise
-                self._warn(error)
-                return False
-        return bool(arrived)
-
-    def _number(self) -> Snapshot:
-        """Bring the uid list up to date under the lock."""
-        try:
-            with lock.held(self.path):
-                return self._number_locked()
-        except OSError as error:
-            if error.errno not in fs.UNWRITABLE:
-                raise
-            self._warn(error)
-        uid_list = self._uid_list.read()
-        seen = listing.read(self._cur)
-        if uid_list is None:  # nothing can contradict numbers of a uidvalidity that nobody has been told
-            return self._number_in_memory(None, seen)
-        return Snapshot(uid_list, Match(uid_list.uids, self._with_missed(uid_list.uids, seen)), set())
-
-    def _number_locked(self) -> Snapshot:
-        uid_list = self._uid_list.read_locked()
-        seen = listing.read(self._cur)
-        broken = [name for base, name in seen.by_base.items() if b"\n" in base]  # two lines of the uid list
-        if broken or seen.twins:
-            for name in broken:
-                self._rename_anew(name, b"broken", "a line break in the name; it gets another")
-            for _, name in seen.twins:
-                self._rename_anew(name, b"twin", "a second file of that name; it counts as another message")
-            seen = listing.read(self._cur)
-        known = {} if uid_list is None else uid_list.uids
-        by_base = self._with_missed(known, seen)
-        match = Match(known, by_base)
-        if uid_list is not None and match.exact and not uid_list.fault:
-            return Snapshot(uid_list, match, set())
-        arrived = sorted(match.unlisted, key=names.sort_key)
-        written, fresh = self._uid_list.rewrite(match.vanished, arrived)
-        self._expunged.clear()
-        return Snapshot(written, Match(written.uids, by_base), set(fresh))
-
-    def _with_missed(self, known: dict[bytes, int], seen: listing.Listing) -> dict[bytes, bytes]:
-        """The reading, with the listed messages that it missed because they were being renamed."""
-        if not seen.settled:
-            missing = known.keys() - seen.by_base.keys() - self._expunged
-            if missing:
-                seen.by_base.update(listing.find(self._cur, missing))
-        return seen.by_base
-
-    def _number_in_memory(self, uid_list: UidList | None, seen: listing.Listing) -> Snapshot:
-        """Numbers for a caller that may not write: as a writer would give them, kept for this object's next scan."""
-        own = self._unwritten
-        if own is None or (uid_list is not None and uid_list.uidvalidity != own.uidvalidity):
-            own = uid_list.copy() if uid_list else UidList(uidlist.first_uidvalidity(int(time.time())))
-        known = {} if uid_list is None else uid_list.uids
-        by_base = self._with_missed(known, seen)
-        taken = set(known.values())
-        ahead = {key: uid for key, uid in own.uids.items() if key not in known and uid not in taken}
-        view = UidList(own.uidvalidity, own.uidnext, known | ahead)
-        if uid_list is not None:
-            view.uidnext = max(view.uidnext, uid_list.uidnext)
-        view.number(sorted(by_base.keys() - view.uids.keys(), key=names.sort_key))
-        view.uids = dict(sorted(view.uids.items(), key=lambda entry: entry[1]))
-        self._unwritten = view
-        return Snapshot(view, Match(view.uids, by_base), {view.uids[key] for key in by_base if key not in known})
-
-    def _rename_anew(self, name: bytes, label: bytes, why: str) -> None:
-        """Give a file a base of its own, as it cannot stay under the one that it has (a restored backup, say)."""
-        try:
-            found = fs.lstat(self._cur + name)
-            base = names.unique(names.temporary(label), found.st_dev, found.st_ino, found.st_size)
-            fs.rename(self._cur + name, self._cur + names.with_flags(base, names.flags_of(name)))
-        except FileNotFoundError:
-            return
-        log.warn(f"{log.printable(self._cur + name)}: {why}")
+    def marks(self) -> bytes:
+        """What changes when anything in the folder changes; the index has a view under it, or not."""
+        return self._scanner.marks().octets
 
     def status(self) -> Status:
         """Count what is there; moves and writes nothing."""
-        return directories.completing(self.path, self._status)
+        return directories.completing(self.path, self._scanner.status)
 
-    def _status(self) -> Status:
-        arrived = {names.base(name) for name in fs.listdir(self._new) if name[:1] != b"."}
-        uid_list = self._uid_list.read() or UidList(uidlist.first_uidvalidity(int(time.time())))
-        by_base = self._with_missed(uid_list.uids, listing.read(self._cur))
-        arrived -= by_base.keys()  # moved while this was counting
-        unlisted = len(by_base.keys() - uid_list.uids.keys()) + len(arrived - uid_list.uids.keys())
-        seen = sum(1 for bits in names.flags_of_all(by_base.values()) if bits & names.SEEN)
-        messages = len(by_base) + len(arrived)
-        noted = recent.look(self.path, uid_list.uidvalidity)
-        listed = 0 if noted is None else sum(uid >= noted and base in by_base for base, uid in uid_list.uids.items())
-        return Status(messages, unlisted + listed, uid_list.uidnext + unlisted, uid_list.uidvalidity, messages - seen)
+    def idle(self) -> float | None:
+        """Put away what is to be remembered; returns after how many seconds there may be more, None for never."""
+        return self._scanner.settle()
 
     # -- one message
 
@@ -394,12 +281,6 @@ class Folder:
                 purge.purge(self.path + b"/tmp")
             except PermissionError:
                 return  # somebody else's folder
-
-    def _warn(self, error: OSError) -> None:
-        if not self._warned:
-            self._warned = True
-            where = log.printable(self.path)
-            log.warn(f"{where}: cannot be written, so new messages are not shown: {error.strerror}")
 
 
 def _reprieved(name: bytes, name_now: bytes) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
+    from maildir.columns import Values
     from maildir.indexrows import Reading, Stored
 
     Result = TypeVar("Result")
@@ -36,7 +37,7 @@ class Index:
     """The index of one folder, for one process."""
 
     __slots__ = (
-        "_asked", "_buffer", "_buffered", "_file", "_folder", "_generation", "_off", "_pending", "_rows",
+        "_asked", "_block", "_buffer", "_buffered", "_file", "_folder", "_generation", "_off", "_pending", "_rows",
         "_uidvalidity",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Index:
         self._asked: dict[bytes, None] = {}
         self._buffer: dict[bytes, dict[int, bytes]] = {}
         self._buffered = 0
+        self._block: dict[bytes, tuple[int, Values]] = {}  # what value() read last, by kind
 
     # -- values
 
@@ -70,6 +72,15 @@ class Index:
         if fresh:
             found = [fresh.get(uid, value) for uid, value in zip(uids, found, strict=True)]
         return found
+
+    def value(self, kind: bytes, uid: int) -> bytes | None:
+        """One value of a kind that nobody remembers values of one by one (base, name): those around it come along."""
+        block, held = self._block.get(kind, (-1, []))
+        if block != uid >> columns.SHIFT or self._generation is None:
+            block = uid >> columns.SHIFT
+            held = self.values(kind, range(block << columns.SHIFT, (block + 1) << columns.SHIFT))
+            self._block[kind] = block, held
+        return held[uid & columns.MASK]
 
     def _read(self, kind: bytes, uids: Sequence[int]) -> list[bytes | None] | None:
         generation = self._generation
@@ -152,19 +163,44 @@ class Index:
         """Whether there is an index; asking makes one."""
         return self._attempt(lambda rows: True) is True
 
+    @property
+    def off(self) -> bool:
+        """True when this session goes on without."""
+        return self._off
+
+    @property
+    def known(self) -> bool:
+        """True when uids mean the same to the index as to us."""
+        return self._generation is not None
+
+    @property
+    def pending(self) -> bool:
+        """True when a scan waits to be stored."""
+        return self._pending is not None
+
+    @property
+    def lost(self) -> bool:
+        """True when a session has come between: the folder must be told of again by stored() or offer()."""
+        return self._generation is None and self._pending is None and not self._off
+
     def stored(self, marks: bytes) -> Stored | None:
         """The folder as a scan under these marks found it; from now on values are those of its messages."""
-        found = self._attempt(lambda rows: rows.stored(marks))
+        found = None if not self._there() else self._attempt(lambda rows: rows.stored(marks))
         if found is None:
             return None
         generation, stored = found
         self._meant(stored.uidvalidity)
         self._generation, self._pending = generation, None
+        self._block = {}
         return stored
 
     def counts(self, marks: bytes) -> Stored | None:
         """How much the folder held when it was scanned under these marks."""
-        return self._attempt(lambda rows: rows.counts(marks))
+        return self._attempt(lambda rows: rows.counts(marks)) if self._there() else None
+
+    def _there(self) -> bool:
+        """Whether there is a file: one is only made when there is something to put into it."""
+        return self._rows is not None or self._file.exists()
 
     def offer(self, reading: Reading) -> None:
         """Take over what a scan has found; store() stores it, and so does everything that needs it stored."""
@@ -172,6 +208,7 @@ class Index:
             return
         self._meant(reading.uidvalidity)
         self._generation, self._pending = None, reading
+        self._block = {}
 
     def store(self) -> bool:
         """Store what a scan has found, if that is due; True when uids mean the same to the index as to us."""
@@ -219,6 +256,7 @@ class Index:
     def _forget(self) -> None:
         self._rows = None
         self._generation = None
+        self._block = {}
 
     def _make_anew(self, why: str) -> None:
         """Throw the file away; the next question makes another."""

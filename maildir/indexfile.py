@@ -66,6 +66,13 @@ class IndexFile:
             self._connection = self._open()
         return self._connection
 
+    def exists(self) -> bool:
+        """True when there is a file; it may still be of no use."""
+        try:
+            return stat.S_ISREG(fs.stat(path_of(self._folder)).st_mode)
+        except (Unusable, OSError):
+            return False
+
     def moved(self) -> bool:
         """True when the file that is open is not the one that is there now."""
         try:

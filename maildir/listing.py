@@ -15,24 +15,40 @@ SETTLED_NS = 2_000_000_000  # a directory unchanged for so long has no change hi
 
 
 class Listing:
-    """One reading: file name by base; `settled` when nothing can have been missed; `twins` are bases seen twice."""
+    """One reading of a directory of messages; `settled` when nothing can have been missed."""
 
-    __slots__ = ("by_base", "settled", "twins")
+    __slots__ = ("_by_base", "_directory", "_twins", "names", "settled")
 
-    def __init__(self, by_base: dict[bytes, bytes], settled: bool, twins: list[tuple[bytes, bytes]]) -> None:
-        self.by_base = by_base
+    def __init__(self, directory: bytes, names: list[bytes], settled: bool) -> None:
+        self._directory = directory
+        self.names = names
         self.settled = settled
-        self.twins = twins
+        self._by_base: dict[bytes, bytes] | None = None
+        self._twins: list[tuple[bytes, bytes]] = []
+
+    @property
+    def by_base(self) -> dict[bytes, bytes]:
+        """File name by base."""
+        if self._by_base is None:
+            self._by_base = {name.rpartition(b":")[0] or name: name for name in self.names}
+            if len(self._by_base) < len(self.names):
+                self._twins = _settle_twins(self._directory, self.names, self._by_base)
+        return self._by_base
+
+    @property
+    def twins(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of different files that have one base."""
+        return self._twins if self.by_base else []
 
 
 def read(directory: bytes) -> Listing:
     """Read a directory of messages once; names that begin with a dot are none."""
     before = time.time_ns(), fs.stat(directory).st_mtime_ns
-    found = [name for name in fs.listdir(directory) if name[:1] != b"."]
+    found = fs.listdir(directory)
+    if b"/." in b"/" + b"/".join(found):
+        found = [name for name in found if name[:1] != b"."]
     settled = before[0] - before[1] > SETTLED_NS and fs.stat(directory).st_mtime_ns == before[1]
-    by_base = {name.rpartition(b":")[0] or name: name for name in found}
-    twins = [] if len(by_base) == len(found) else _settle_twins(directory, found, by_base)
-    return Listing(by_base, settled, twins)
+    return Listing(directory, found, settled)
 
 
 def _settle_twins(directory: bytes, found: list[bytes], by_base: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:

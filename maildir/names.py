@@ -23,6 +23,10 @@ DELETED = 16
 
 _LETTERS = b"DFRST"  # the letter of bit 1 << n is _LETTERS[n]; also the order in which they are written
 _BITS = {letter: 1 << place for place, letter in enumerate(_LETTERS)}
+# What stands behind the base of a message that has these flags and nothing else.
+SUFFIXES = [
+    b":2," + bytes(letter for place, letter in enumerate(_LETTERS) if flags >> place & 1) for flags in range(32)
+]
 _INFO_MEMO: dict[bytes, int] = {}  # flag bits by what stands behind the last colon
 _INFO_MEMO_SIZE = 1024
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 
 from couriertcpd import log
-from maildir import fs, uidlist
+from maildir import fs, uidcolumns, uidlist
 from maildir.atomic import Replacement
 from maildir.uidlist import UidList
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from maildir.uidcolumns import UidColumns
 
 Mark = tuple[int, int, int]  # of one version of the file: inode, size, mtime in nanoseconds
 
@@ -38,6 +42,17 @@ class UidListFile:
             self._read_anew()
             self._body = None
         return self._known
+
+    def columns(self) -> UidColumns | None:
+        """The list as columns, None when it is not wholly in order; nothing of it is kept."""
+        content = fs.read_if_there(self.path, uidlist.MAX_BYTES)
+        if content is None or content[1].st_size > uidlist.MAX_BYTES:
+            return None
+        return uidcolumns.parse(content[0])
+
+    def forget(self) -> None:
+        """Keep nothing of the version that was last read."""
+        self._known = self._mark = self._body = None
 
     def read_locked(self) -> UidList | None:
         """The list, certainly the newest version: what a change must start from, under the lock."""

@@ -11,6 +11,7 @@ from imapd.errors import Bad
 from imapd.view import FLAG_WORDS, View
 from imapd.wire import numset
 from maildir import names
+from maildir.nametable import FileNames, NameTable
 
 
 class Scan:
@@ -19,7 +20,7 @@ class Scan:
     def __init__(self, flags_by_uid: dict[int, int], uidvalidity: int, fresh: set[int]) -> None:
         self.uids = array("I", sorted(flags_by_uid))
         self.flags = bytearray(flags_by_uid[uid] for uid in self.uids)
-        self.names = [names.with_flags(b"%d.host" % uid, flags_by_uid[uid]) for uid in self.uids]
+        self.file_names = FileNames(NameTable([b"%d.host" % uid for uid in self.uids], plain=True))
         self.uidvalidity = uidvalidity
         self.uidnext = max(flags_by_uid, default=0) + 1
         self.fresh = fresh
@@ -35,6 +36,7 @@ class Scans:
         return self.scans.pop(0)
 
     path = b"/nonexistent"
+    index = None
 
     class keywords:  # noqa: N801
         """A folder in which nobody uses keywords."""

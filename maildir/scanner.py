@@ -1,0 +1,317 @@
+"""Finding out what is in a folder: by the index while nothing has changed, else by reading cur/ and the uid list.
+
+Both give the same.  What the index has may be believed while cur/, new/ and the uid list have the very marks under
+which it was stored, and it is stored under marks only when no change could hide behind them.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_left
+
+from couriertcpd import log
+from maildir import fs, listing, lock, names, recent, snapshot, uidlist
+from maildir.columns import MASK, SHIFT, SPAN
+from maildir.indexrows import Reading
+from maildir.nametable import FileNames, NameTable
+from maildir.snapshot import Match, Snapshot, Status
+from maildir.uidlist import UidList
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from maildir.columns import Values
+    from maildir.index import Index
+    from maildir.uidcolumns import UidColumns
+    from maildir.uidlistfile import UidListFile
+
+_LOCKED_SECONDS = 0.2  # until a database that somebody else writes to is tried again
+_SEEN = bytes(bool(flags & names.SEEN) for flags in range(256))
+
+
+class Marks:
+    """What changes when anything in a folder changes.
+
+    settled says that no change can hide in the grain of the file times, origin that none can in those of the uid list:
+    its mark, or b"".
+    """
+
+    __slots__ = ("octets", "origin", "settled", "settles")
+
+    def __init__(self, folder: bytes, uid_list: tuple[int, int, int] | None) -> None:
+        oldest = time.time_ns() - listing.SETTLED_NS
+        cur, new = fs.stat(folder + b"/cur/"), fs.stat(folder + b"/new/")
+        times = cur.st_mtime_ns, new.st_mtime_ns, uid_list[2] if uid_list else 0
+        self.settled = uid_list is not None and max(times) < oldest
+        self.settles = (max(times) - oldest) / 1e9  # in so many seconds
+        self.origin = b"%d %d %d" % uid_list if uid_list and uid_list[2] < oldest else b""
+        # The times of the inodes tell when somebody has set the others back.
+        self.octets = b"%d %d %d, %d %d %d, %d %d %d" % (
+            cur.st_ino, cur.st_mtime_ns, cur.st_ctime_ns, new.st_ino, new.st_mtime_ns, new.st_ctime_ns,
+            *(uid_list or (0, 0, 0)),
+        )  # fmt: skip
+
+
+class Scanner:
+    """Scans one folder again and again; expunged has the bases of messages that are certainly gone."""
+
+    def __init__(self, folder: bytes, uid_list: UidListFile, index: Index, expunged: set[bytes]) -> None:
+        self._folder = folder
+        self._cur = folder + b"/cur/"
+        self._new = folder + b"/new/"
+        self._uid_list = uid_list
+        self._index = index
+        self._expunged = expunged
+        self._unwritten: UidList | None = None  # numbers given in memory by scans that may not write
+        self._last: Snapshot | None = None
+        self._last_marks = b""  # b"" when a change may have hidden from the last scan
+        self._due = False  # whether it is worth another look while nobody waits
+        self._warned = False
+
+    def marks(self) -> Marks:
+        """What the folder has now."""
+        return Marks(self._folder, self._uid_list.mark())
+
+    def scan(self, write: bool) -> Snapshot:
+        """What there is: see Folder.scan()."""
+        marks = self.marks()
+        if self._last is not None and marks.octets == self._last_marks:
+            if self._index.lost:
+                self._index.stored(marks.octets)
+            return self._last
+        if write:
+            remembered = self._remembered(marks)
+            if remembered is not None:
+                return remembered
+        moved = self._move_new()
+        if write and moved:
+            return self._number()
+        listed = self._uid_list.columns()
+        seen = listing.read(self._cur)
+        found = None if listed is None else self._fitting(listed, seen, marks)
+        if found is not None:
+            return found
+        uid_list = self._uid_list.read()
+        if not write:  # what was put there after that reading must not be missed
+            seen = listing.read(self._cur)
+        if uid_list is None or uid_list.fault or seen.twins:
+            return self._number() if write else self._number_in_memory(uid_list, seen)
+        match = Match(uid_list.uids, seen.by_base)
+        if not match.exact:
+            return self._number() if write else self._number_in_memory(uid_list, seen)
+        return self._took(self._of(uid_list, match), marks)
+
+    def _remembered(self, marks: Marks) -> Snapshot | None:
+        """The folder as the index has it, if that is how it is."""
+        stored = self._index.stored(marks.octets)
+        if stored is None:
+            return None
+        file_names = FileNames(None, self._index, stored.uids, self._read_names)
+        self._last = Snapshot(stored.uidvalidity, stored.uidnext, stored.uids, stored.flags, file_names)
+        self._last_marks, self._due = marks.octets, False
+        return self._last
+
+    def _fitting(self, listed: UidColumns, seen: listing.Listing, marks: Marks) -> Snapshot | None:
+        """The folder by list and directory as they are; None when they do not fit."""
+        fitting = snapshot.fits(listed, seen.names)
+        if fitting is None:
+            return None
+        flags, table = fitting
+        file_names = FileNames(table, self._index, listed.uids, self._read_names)
+        return self._took(Snapshot(listed.uidvalidity, listed.uidnext, listed.uids, flags, file_names), marks)
+
+    def _of(self, uid_list: UidList, match: Match, fresh: frozenset[int] = frozenset()) -> Snapshot:
+        flags = bytes(names.flags_of_all(match.names))
+        file_names = FileNames(NameTable(match.names), self._index, match.uids, self._read_names)
+        return Snapshot(uid_list.uidvalidity, uid_list.uidnext, match.uids, flags, file_names, fresh)
+
+    def _took(self, found: Snapshot, marks: Marks | None) -> Snapshot:
+        """Note the newest scan; marks are what the folder had when it began, None when that has changed since."""
+        sure = marks is not None and marks.settled and not self._warned
+        self._last, self._last_marks = found, marks.octets if marks is not None and sure else b""
+        self._due = not sure
+        table = found.file_names.table
+        if found.uids and table is not None:
+            self._index.offer(_reading(found, self._last_marks, marks.origin if marks is not None else b"", table))
+        return found
+
+    def _read_names(self, uids: Sequence[int]) -> NameTable:
+        """The names that messages have now; of those that are gone one that does not exist."""
+        uid_list = self._uid_list.read()
+        self._uid_list.forget()
+        by_base = listing.read(self._cur).by_base
+        keys = {} if uid_list is None else {uid: key for key, uid in uid_list.uids.items()}
+        return NameTable([by_base.get(keys.get(uid, b""), b"%d.gone" % uid) for uid in uids])
+
+    # -- while nobody waits
+
+    def settle(self) -> float | None:
+        """Put away what the index is to have; returns after how many seconds there may be more, None for never.
+
+        When the folder had changed just before it was scanned, it is looked at again once it has come to rest.
+        """
+        before = self._last
+        if before is None:
+            return None
+        later = self._put_away(before)
+        if not self._due:
+            return later
+        marks = self.marks()
+        if not marks.settled:
+            return max(marks.settles, 0.05)
+        self._due = False
+        listed = self._uid_list.columns()
+        if listed is None or listed.uidvalidity != before.uidvalidity:
+            return later
+        found = self._fitting(listed, listing.read(self._cur), marks)
+        return later if found is None else self._put_away(found)
+
+    def _put_away(self, found: Snapshot) -> float | None:
+        stored = self._index.store()
+        if stored or self._index.off:
+            found.file_names.settle(stored)
+            return None
+        return _LOCKED_SECONDS if self._index.pending else None
+
+    # -- moving and numbering
+
+    def _move_new(self) -> bool:
+        """Move new messages into cur/; True when there were any.  Who may not, leaves them where they are."""
+        arrived = [name for name in fs.listdir(self._new) if name[:1] != b"."]
+        for name in arrived:
+            try:
+                fs.rename(self._new + name, self._cur + (name if b":" in name else name + b":2,"))
+            except FileNotFoundError:
+                continue  # another session was faster
+            except OSError as error:
+                if error.errno not in fs.UNWRITABLE:
+                    raise
+                self._warn(error)
+                return False
+        return bool(arrived)
+
+    def _number(self) -> Snapshot:
+        """Bring the uid list up to date under the lock."""
+        try:
+            with lock.held(self._folder):
+                return self._number_locked()
+        except OSError as error:
+            if error.errno not in fs.UNWRITABLE:
+                raise
+            self._warn(error)
+        uid_list = self._uid_list.read()
+        seen = listing.read(self._cur)
+        if uid_list is None:  # nothing can contradict numbers of a uidvalidity that nobody has been told
+            return self._number_in_memory(None, seen)
+        return self._of(uid_list, Match(uid_list.uids, self._with_missed(uid_list.uids, seen)))
+
+    def _number_locked(self) -> Snapshot:
+        uid_list = self._uid_list.read_locked()
+        seen = listing.read(self._cur)
+        broken = [name for base, name in seen.by_base.items() if b"\n" in base]  # two lines of the uid list
+        if broken or seen.twins:
+            for name in broken:
+                self._rename_anew(name, b"broken", "a line break in the name; it gets another")
+            for _, name in seen.twins:
+                self._rename_anew(name, b"twin", "a second file of that name; it counts as another message")
+            seen = listing.read(self._cur)
+        known = {} if uid_list is None else uid_list.uids
+        by_base = self._with_missed(known, seen)
+        match = Match(known, by_base)
+        if uid_list is not None and match.exact and not uid_list.fault:
+            return self._took(self._of(uid_list, match), None)
+        arrived = sorted(match.unlisted, key=names.sort_key)
+        written, fresh = self._uid_list.rewrite(match.vanished, arrived)
+        self._expunged.clear()
+        return self._took(self._of(written, Match(written.uids, by_base), frozenset(fresh)), None)
+
+    def _with_missed(self, known: dict[bytes, int], seen: listing.Listing) -> dict[bytes, bytes]:
+        """The reading, with the listed messages that it missed because they were being renamed."""
+        if not seen.settled:
+            missing = known.keys() - seen.by_base.keys() - self._expunged
+            if missing:
+                seen.by_base.update(listing.find(self._cur, missing))
+        return seen.by_base
+
+    def _number_in_memory(self, uid_list: UidList | None, seen: listing.Listing) -> Snapshot:
+        """Numbers for a caller that may not write: as a writer would give them, kept for this object's next scan."""
+        own = self._unwritten
+        if own is None or (uid_list is not None and uid_list.uidvalidity != own.uidvalidity):
+            own = uid_list.copy() if uid_list else UidList(uidlist.first_uidvalidity(int(time.time())))
+        known = {} if uid_list is None else uid_list.uids
+        by_base = self._with_missed(known, seen)
+        taken = set(known.values())
+        ahead = {key: uid for key, uid in own.uids.items() if key not in known and uid not in taken}
+        view = UidList(own.uidvalidity, own.uidnext, known | ahead)
+        if uid_list is not None:
+            view.uidnext = max(view.uidnext, uid_list.uidnext)
+        view.number(sorted(by_base.keys() - view.uids.keys(), key=names.sort_key))
+        view.uids = dict(sorted(view.uids.items(), key=lambda entry: entry[1]))
+        self._unwritten = view
+        fresh = frozenset(view.uids[key] for key in by_base if key not in known)
+        return self._of(view, Match(view.uids, by_base), fresh)
+
+    def _rename_anew(self, name: bytes, label: bytes, why: str) -> None:
+        """Give a file a base of its own, as it cannot stay under the one that it has (a restored backup, say)."""
+        try:
+            found = fs.lstat(self._cur + name)
+            base = names.unique(names.temporary(label), found.st_dev, found.st_ino, found.st_size)
+            fs.rename(self._cur + name, self._cur + names.with_flags(base, names.flags_of(name)))
+        except FileNotFoundError:
+            return
+        log.warn(f"{log.printable(self._cur + name)}: {why}")
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            where = log.printable(self._folder)
+            log.warn(f"{where}: cannot be written, so new messages are not shown: {error.strerror}")
+
+    # -- counting
+
+    def status(self) -> Status:
+        """How much there is; moves and writes nothing."""
+        arrived = {names.base(name) for name in fs.listdir(self._new) if name[:1] != b"."}
+        uid_list = self._uid_list.read() or UidList(uidlist.first_uidvalidity(int(time.time())))
+        by_base = self._with_missed(uid_list.uids, listing.read(self._cur))
+        arrived -= by_base.keys()  # moved while this was counting
+        unlisted = len(by_base.keys() - uid_list.uids.keys()) + len(arrived - uid_list.uids.keys())
+        seen = sum(1 for bits in names.flags_of_all(by_base.values()) if bits & names.SEEN)
+        messages = len(by_base) + len(arrived)
+        noted = recent.look(self._folder, uid_list.uidvalidity)
+        listed = 0 if noted is None else sum(uid >= noted and base in by_base for base, uid in uid_list.uids.items())
+        return Status(messages, unlisted + listed, uid_list.uidnext + unlisted, uid_list.uidvalidity, messages - seen)
+
+
+def _reading(found: Snapshot, marks: bytes, origin: bytes, table: NameTable) -> Reading:
+    """A scan as the index takes it."""
+    unseen = found.flags.translate(_SEEN).count(0)
+    return Reading(
+        found.uidvalidity,
+        found.uidnext,
+        found.uids,
+        found.flags,
+        unseen,
+        marks,
+        origin,
+        lambda: _by_block(found.uids, table),
+        lambda: {found.uids[position]: name for position, name in table.odd()},
+    )
+
+
+def _by_block(uids: array[int], table: NameTable) -> Iterator[tuple[int, Values]]:
+    """The bases of a scan by blocks of uids."""
+    start = 0
+    while start < len(uids):
+        block = uids[start] >> SHIFT
+        end = bisect_left(uids, block + 1 << SHIFT, start)
+        bases: Values = [*table.bases(start, end)]
+        if end - start < SPAN:
+            values: Values = [None] * SPAN
+            for uid, base in zip(uids[start:end], bases, strict=True):
+                values[uid & MASK] = base
+            bases = values
+        yield block, bases
+        start = end
