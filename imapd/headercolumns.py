@@ -13,8 +13,8 @@ Kinds and their values (bytes):
     ~sort-from ~sort-to ~sort-cc   the collation key of the first address's mailbox part
     RFC822.SIZE INTERNALDATE       as FETCH remembers them
 
-Whoever looks at a header anyway (the idle hook) can call fill() and remember what it gives; COMMON is what one look
-pays for.
+Whoever looks at a header anyway (the idle hook) can call fill() and remember what it gives; COMMON is what SEARCH, SORT
+and THREAD ask for most.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ SORT_FROM, SORT_TO, SORT_CC = b"~sort-from", b"~sort-to", b"~sort-cc"
 HEADER = b"~header "
 SIZE, INTERNALDATE = b"RFC822.SIZE", b"INTERNALDATE"
 
-COMMON = (SUBJECT, FROM, TO, CC, BCC, DATE, BASE_SUBJECT, THREAD)
+# What one look at a header pays for: asked for one of them, all of its group are worked out.
+_GROUPS = ((SUBJECT, DATE, BASE_SUBJECT, THREAD), (FROM, TO, CC, BCC))
+COMMON = (*_GROUPS[0], *_GROUPS[1])
 
 # It is gone, or is so and stays so: permission, a directory or a pipe in its place, a link.  Other errors fail the
 # command.
@@ -209,19 +211,22 @@ def read(view: View, kinds: Sequence[bytes], indexes: Sequence[int], lost: set[i
     uids = view.uids if len(indexes) == len(view) else [view.uids[index] for index in indexes]
     columns = [view.index.values(kind, uids) for kind in kinds]
     missing = {place for column in columns if None in column for place, value in enumerate(column) if value is None}
+    wanted = with_groups(kinds) if missing and view.index.usable() else kinds
     for place in sorted(missing):
-        wanted = [kind for kind, column in zip(kinds, columns, strict=True) if column[place] is None]
         values = filled(view, indexes[place], wanted, lost)
         for kind, column in zip(kinds, columns, strict=True):
-            if column[place] is None:
-                column[place] = values.get(kind, b"")
+            column[place] = values.get(kind, b"")
     return columns  # type: ignore[return-value]
 
 
+def with_groups(kinds: Sequence[bytes]) -> Sequence[bytes]:
+    """The kinds, and those that cost little more when a header is looked at for them."""
+    groups = [group for group in _GROUPS if any(kind in group for kind in kinds)]
+    return tuple(dict.fromkeys([*kinds, *(kind for group in groups for kind in group)]))
+
+
 def filled(view: View, index: int, kinds: Sequence[bytes], lost: set[int]) -> dict[bytes, bytes]:
-    """Read one message and remember the values of these kinds (of all COMMON ones, if one of them is wanted)."""
-    if any(kind in COMMON for kind in kinds):
-        kinds = list(dict.fromkeys([*kinds, *COMMON]))
+    """Read one message and remember the values of these kinds."""
     values: dict[bytes, bytes] = {}
     with Message(view, index) as message, Losing(message, lost):
         values = fill(message, kinds)
