@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from maildir.rfc2045 import Part
     from maildir.rfc2231 import Parameters
 
+    Told = tuple[bytes, bytes, bytes]
+
 MAX_LANGUAGES = 100  # of one part
+MAX_REMEMBERED = 512  # parts' fields that are remembered as they are told: many have the same ones
+MAX_OCTETS = 300  # of one of them
 
 _BLOCK = 1 << 16  # octets that are looked through at once for 8-bit ones
 
@@ -32,48 +36,72 @@ def render(part: Part, extended: bool, utf8: bool = False) -> bytes:
 
 
 def _append(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None:
-    fields = part.fields
+    if not part.children:
+        _append_single(pieces, part, extended, utf8)
+        return
     pieces.append(b"(")
-    if part.children:
-        for child in part.children:
-            _append(pieces, child, extended, utf8)
-        pieces.append(b" " + nstring(part.subtype, utf8))
-        if extended:
-            pieces.append(b" " + _parameters(part.parameters, utf8))
-    else:
-        _append_single(pieces, part, fields, extended, utf8)
-        if extended:
-            pieces.append(b" " + nstring(fields.get(b"content-md5") or None, utf8))
+    for child in part.children:
+        _append(pieces, child, extended, utf8)
+    pieces.append(b" " + nstring(part.subtype, utf8))
     if extended:
-        pieces.append(
-            b" %b %b %b"
-            % (
-                _disposition(fields.get(b"content-disposition"), utf8),
-                _languages(fields.get(b"content-language"), utf8),
-                nstring(fields.get(b"content-location") or None, utf8),
-            )
-        )
+        pieces.append(b" " + _parameters(part.parameters, utf8) + _extension(part.fields, utf8))
     pieces.append(b")")
 
 
-def _append_single(pieces: list[bytes], part: Part, fields: dict[bytes, bytes], extended: bool, utf8: bool) -> None:
-    pieces.append(
-        b"%b %b %b %b %b %b %d"
+def _append_single(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None:
+    before, encoding, after = _told(part, utf8)
+    if not encoding:
+        encoding = b'"7bit"' if _is_ascii(part) else b'"8bit"'
+    pieces.append(b"%b%b %d" % (before, encoding, part.wire_octets()))
+    if part.message is not None:
+        pieces.append(b" " + envelope.render(part.message.header, utf8) + b" ")
+        _append(pieces, part.message, extended, utf8)
+    if part.message is not None or part.maintype == b"text":
+        pieces.append(b" %d" % part.newlines())
+    pieces.append(after if extended else b")")
+
+
+_remembered: dict[tuple[object, ...], Told] = {}
+
+
+def _told(part: Part, utf8: bool) -> Told:
+    """What the header alone says: all before the encoding, the encoding or b"", and the extension data."""
+    # A header goes with two types where the part is shown as text/plain because it cannot be divided.
+    key = part.maintype, part.subtype, utf8, *part.fields.items()
+    told = _remembered.get(key)
+    if told is None:
+        told = _tell(part, utf8)
+        if sum(map(len, told)) <= MAX_OCTETS and sum(map(len, part.fields.values())) <= MAX_OCTETS:
+            if len(_remembered) >= MAX_REMEMBERED:
+                _remembered.clear()
+            _remembered[key] = told
+    return told
+
+
+def _tell(part: Part, utf8: bool) -> Told:
+    fields = part.fields
+    encoding = part.encoding()
+    return (
+        b"(%b %b %b %b %b "
         % (
             nstring(part.maintype, utf8),
             nstring(part.subtype, utf8),
             _parameters(part.parameters, utf8),
             nstring(fields.get(b"content-id") or None, utf8),
             nstring(fields.get(b"content-description") or None, utf8),
-            nstring(part.encoding() or (b"7bit" if _is_ascii(part) else b"8bit"), utf8),
-            part.wire_octets(),
-        )
+        ),
+        nstring(encoding, utf8) if encoding else b"",
+        b" %b%b)" % (nstring(fields.get(b"content-md5") or None, utf8), _extension(fields, utf8)),
     )
-    if part.message is not None:
-        pieces.append(b" " + envelope.render(part.message.header, utf8) + b" ")
-        _append(pieces, part.message, extended, utf8)
-    if part.message is not None or part.maintype == b"text":
-        pieces.append(b" %d" % part.newlines())
+
+
+def _extension(fields: dict[bytes, bytes], utf8: bool) -> bytes:
+    """Disposition, languages and location."""
+    return b" %b %b %b" % (
+        _disposition(fields.get(b"content-disposition"), utf8),
+        _languages(fields.get(b"content-language"), utf8),
+        nstring(fields.get(b"content-location") or None, utf8),
+    )
 
 
 def _parameters(parameters: Parameters, utf8: bool) -> bytes:
@@ -93,7 +121,9 @@ def _disposition(value: bytes | None, utf8: bool) -> bytes:
 
 
 def _languages(value: bytes | None, utf8: bool) -> bytes:
-    tags = [tag.partition(b"(")[0].strip() for tag in (value or b"").split(b",", MAX_LANGUAGES)[:MAX_LANGUAGES]]
+    if not value:
+        return b"NIL"
+    tags = [tag.partition(b"(")[0].strip() for tag in value.split(b",", MAX_LANGUAGES)[:MAX_LANGUAGES]]
     tags = [tag for tag in tags if tag]
     if len(tags) < 2:
         return nstring(tags[0] if tags else None, utf8)

@@ -29,6 +29,8 @@ _BLOCK = 1 << 18  # octets between two remembered counts, and of an mmap copied 
 
 def newlines(octets: Octets, start: int, end: int) -> int:
     """The number of LF in octets[start:end]."""
+    if isinstance(octets, bytes):
+        return _count_in(octets, b"\n", start, end)
     return _count(octets, b"\n", start, end)
 
 
@@ -51,19 +53,26 @@ class LineEnds:
     def newlines(self, start: int, end: int) -> int:
         """The number of LF in octets[start:end]."""
         if end - start <= 2 * _BLOCK:
-            if self._last[:2] != (start, end):
-                self._last = (start, end, newlines(self.octets, start, end))
-            return self._last[2]
+            counted = self._last
+            if counted[0] != start or counted[1] != end:
+                counted = self._last = (start, end, newlines(self.octets, start, end))
+            return counted[2]
         first, last = self._between(start, end)
         near = newlines(self.octets, start, first * _BLOCK) + newlines(self.octets, last * _BLOCK, end)
         return self._lf[last] - self._lf[first] + near
 
     def wire_octets(self, start: int, end: int) -> int:
         """The size of octets[start:end] on the wire."""
+        octets = self.octets
         if end - start <= 2 * _BLOCK:
-            return end - start + self.newlines(start, end) - _crlf(self.octets, start, end) if start < end else 0
+            if start >= end:
+                return 0
+            lf = self.newlines(start, end)
+            if isinstance(octets, bytes) and octets.find(b"\r", max(start - 1, 0), end) < 0:
+                return end - start + lf
+            return end - start + lf - _crlf(octets, start, end)
         first, last = self._between(start, end)
-        near = _bare(self.octets, start, first * _BLOCK) + _bare(self.octets, last * _BLOCK, end)
+        near = _bare(octets, start, first * _BLOCK) + _bare(octets, last * _BLOCK, end)
         return end - start + self._bare[last] - self._bare[first] + near
 
     def before(self, start: int, end: int, wire: int) -> tuple[int, int]:

@@ -14,6 +14,8 @@
     Part.newlines(), .wire_octets()   of the content, counted when asked for
     Part.walk()                   this part and all below, in order
 
+What a header of usual size says about its part is remembered: most parts have one of a few.
+
 One pass: a search for the line starts that open boundaries share runs forward only, in C, so the time grows with the
 size and not with size times parts.
 
@@ -32,22 +34,29 @@ Decisions where the RFCs leave room, or mail breaks them:
 from __future__ import annotations
 
 import re
+from functools import partial
 
-from maildir import rfc2231
-from maildir.lineends import LineEnds, find
-from maildir.rfc822 import EMPTY_LINES, Header, body_start
+from maildir import lineends, rfc2231
+from maildir.lineends import LineEnds
+from maildir.rfc822 import Header, body_start, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
+    from typing import Any
 
     from maildir.lineends import Octets
     from maildir.rfc2231 import Parameters
+
+    Description = tuple[tuple[bytes, bytes] | None, Parameters, dict[bytes, bytes]]
 
 MAX_PARTS = 10_000  # parts of one message, nested messages counted too
 MAX_DEPTH = 100  # levels of multipart and message/rfc822
 MAX_BOUNDARY = 1_000  # octets of a boundary (RFC 2046 allows 70)
 MAX_DASHES = 1_000_000  # lines that begin as the open boundaries do and are none
+
+MAX_KNOWN = 512  # headers that are remembered with what they say
+MAX_KNOWN_OCTETS = 300  # of one of them
 
 MIME_FIELDS = frozenset(
     b"content-" + name
@@ -55,6 +64,7 @@ MIME_FIELDS = frozenset(
 )
 
 _PADDING = 100  # blanks behind a boundary
+_NEAR = 1000  # octets within which the header of a body part nearly always ends
 
 _TYPE = re.compile(rb"([!#-'*+\-.0-9A-Z^-~]++)\s*+/\s*+([!#-'*+\-.0-9A-Z^-~]++)", re.IGNORECASE)
 _TOKEN = re.compile(rb"[!#-'*+\-.0-9A-Z^-~]++", re.IGNORECASE)
@@ -72,14 +82,10 @@ class Part:
         self.header = header
         self.end = header.body
         self.line_ends = line_ends
-        self.maintype, self.subtype = default
-        self.parameters: Parameters = ()
         self.children: list[Part] = []
         self.message: Part | None = None
-        self.fields = {name: values[0] for name, values in header.collect(MIME_FIELDS).items()}
-        value = self.fields.get(b"content-type")
-        if value is not None:
-            self.maintype, self.subtype, self.parameters = content_type(value)
+        kind, self.parameters, self.fields = _described(header)
+        self.maintype, self.subtype = kind or default
 
     @property
     def start(self) -> int:
@@ -90,6 +96,12 @@ class Part:
     def body(self) -> int:
         """Where its content begins."""
         return self.header.body
+
+    def end_at(self, end: int) -> None:
+        """Let it end there, if that is not before it begins."""
+        self.end = end = max(self.header.start, end)
+        if end < self.header.body:
+            self.header.body = end
 
     def encoding(self) -> bytes:
         """Content-Transfer-Encoding in lower case, b"" when there is none."""
@@ -122,14 +134,51 @@ def content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
     return (match[1].lower(), match[2].lower(), parameters) if match else (*_TEXT, parameters)
 
 
+_known: dict[bytes, Description] = {}
+_known_types: dict[bytes, tuple[bytes, bytes, Parameters]] = {}
+
+
+def _described(header: Header) -> Description:
+    """What a header says: the media type, None where it has no field for that, its parameters, and the MIME_FIELDS."""
+    lines = header.lines()
+    known = _known.get(lines)
+    if known is None:
+        fields = {name: values[0] for name, values in header.collect(MIME_FIELDS).items()}
+        value = fields.get(b"content-type")
+        if value is None:
+            known = None, (), fields
+        else:
+            maintype, subtype, parameters = _known_types.get(value) or content_type(value)
+            known = (maintype, subtype), parameters, fields
+            if maintype == b"multipart":
+                return known  # no other one has its boundary
+            _remember(_known_types, value, (maintype, subtype, parameters))
+        _remember(_known, lines, known)
+    return known
+
+
+def _remember(memory: dict[bytes, Any], octets: bytes, what: object) -> None:
+    if len(octets) <= MAX_KNOWN_OCTETS:
+        if len(memory) >= MAX_KNOWN:
+            memory.clear()
+        memory[octets] = what
+
+
 def parse(octets: Octets, line_ends: LineEnds | None = None) -> Part:
     """Divide a message; line_ends can be shared by who asks for other counts of the same octets."""
-    return _Divider(octets, line_ends or LineEnds(octets)).divide()
+    root = Part(scan(octets), line_ends or LineEnds(octets), _TEXT)
+    if root.maintype in (b"multipart", b"message"):
+        _Divider(root).divide()
+    else:
+        root.end = len(octets)
+    return root
 
 
-def _shared(boundaries: Iterable[bytes]) -> bytes:
+def _shared(boundaries: Collection[bytes]) -> bytes:
     """What all of them begin with."""
-    first, last = min(boundaries, default=b""), max(boundaries, default=b"")
+    if len(boundaries) < 2:
+        return next(iter(boundaries), b"")
+    first, last = min(boundaries), max(boundaries)
     length = 0
     while length < len(first) and first[length] == last[length]:  # sorted, so last differs no later than others do
         length += 1
@@ -151,7 +200,7 @@ class _Forward:
         """As bytes.find()."""
         if self.found < start:
             begin = max(start, self.clear)
-            self.found = find(self.octets, self.what, begin, end)
+            self.found = lineends.find(self.octets, self.what, begin, end)
             if self.found < 0:
                 self.clear = max(begin, end - len(self.what) + 1)
                 return -1
@@ -161,23 +210,26 @@ class _Forward:
 class _Divider:
     """The state of one pass: the parts that are open, outermost first, and the boundaries that may come."""
 
-    def __init__(self, octets: Octets, line_ends: LineEnds) -> None:
-        self.octets = octets
-        self.line_ends = line_ends
+    def __init__(self, root: Part) -> None:
+        self.root = root
+        self.octets = octets = root.header.octets
         self.end = len(octets)
-        self.at = 0  # the line start from which to look for the next delimiter
+        self.at = root.body  # the line start from which to look for the next delimiter
         self.open: list[Part] = []
+        self.leaf: Part | None = None  # the part inside the last open one that nothing can be in
         self.boundaries: list[bytes] = []  # one for each open part, b"" for those that wait for none
         self.levels: dict[bytes, int] = {}  # boundary: the innermost part that has it
         self.prefix = b""
         self.parts = 0
         self.dashes = 0
-        self.searches = {what: _Forward(octets, what) for what in EMPTY_LINES}
+        self.find = octets.find if isinstance(octets, bytes) else partial(lineends.find, octets)
+        self.is_near = True  # whether headers have ended within _NEAR octets so far
+        self.searches: dict[bytes, _Forward] = {}
 
-    def divide(self) -> Part:
-        """The root, with all that is in it."""
-        self._begin(0, _TEXT)
-        root = self.open[0]
+    def divide(self) -> None:
+        """Find all that is in the root."""
+        if self._add(self.root):
+            self._begin(self.root.body, _TEXT)
         while self.levels and self.parts < MAX_PARTS:
             delimiter = self._delimiter(self.at, self.end)
             if delimiter is None:
@@ -191,37 +243,52 @@ class _Divider:
                 self.boundaries[-1] = b""
                 self._expect()
         self._end_from(0, self.end)
-        return root
 
     def _begin(self, start: int, default: tuple[bytes, bytes]) -> None:
         """Open the part whose header begins at start, and where that is a message/rfc822 also the message in it."""
         while True:
-            body = self.at = body_start(self.octets, start, self.end, self._find)
-            delimiter = self._delimiter(start, body)  # one in the header ends it
-            if delimiter is not None:
-                self.at = delimiter[0] + 1
-                body = max(start, self._cut(delimiter[0]))
-            part = Part(Header(self.octets, start, body), self.line_ends, default)
-            self._add(part)
-            if (part.maintype, part.subtype) != _MESSAGE or len(self.open) >= MAX_DEPTH or self.parts >= MAX_PARTS:
+            body = self.at = self._body_start(start)
+            if self.levels and self.find(self.prefix, max(start - 1, 0), body) >= 0:
+                delimiter = self._delimiter(start, body)  # one in the header ends it
+                if delimiter is not None:
+                    self.at = delimiter[0] + 1
+                    body = max(start, self._cut(delimiter[0]))
+            part = Part(Header(self.octets, start, body), self.root.line_ends, default)
+            if not self._add(part):
                 return
             start, default = body, _TEXT
 
-    def _add(self, part: Part) -> None:
-        if self.open:
+    def _body_start(self, start: int) -> int:
+        octets = self.octets
+        if self.is_near and octets[start : start + 1] not in (b"\n", b"\r"):
+            empty = octets.find(b"\n\n", start, start + _NEAR)
+            if empty >= 0 and octets.find(b"\n\r\n", start, empty + 1) < 0:
+                return empty + 2
+            self.is_near = False  # or the same octets would be searched for one part after the other
+        return body_start(octets, start, self.end, self._find)
+
+    def _add(self, part: Part) -> bool:
+        """Open a part; whether it is a message/rfc822, in which another one is to be opened."""
+        depth = len(self.open)
+        if depth:
             parent = self.open[-1]
             if parent.maintype == b"multipart":
                 parent.children.append(part)
             else:
                 parent.message = part
+        self.parts += 1
+        if part.maintype not in (b"multipart", b"message"):
+            self.leaf = part
+            return False
         boundary = b""
-        if part.maintype == b"multipart" and len(self.open) < MAX_DEPTH - 1:
+        if part.maintype == b"multipart" and depth < MAX_DEPTH - 1:
             boundary = (rfc2231.find(part.parameters, b"boundary") or b"").rstrip()
         self.open.append(part)
         self.boundaries.append(boundary if len(boundary) <= MAX_BOUNDARY else b"")
-        self.parts += 1
         if boundary:
             self._expect()
+        is_message = (part.maintype, part.subtype) == _MESSAGE
+        return is_message and depth < MAX_DEPTH - 1 and self.parts < MAX_PARTS
 
     def _expect(self) -> None:
         """Reckon anew what delimiters may come."""
@@ -230,22 +297,22 @@ class _Divider:
 
     def _delimiter(self, start: int, end: int) -> tuple[int, int, int, bool] | None:
         """The next delimiter from the line at start on: the line end before it, the next line, whose it is, opening."""
-        octets = self.octets
+        octets, levels = self.octets, self.levels
         at = max(start - 1, 0)
-        while self.levels and self.dashes < MAX_DASHES:
-            at = find(octets, self.prefix, at, end)
+        while levels and self.dashes < MAX_DASHES:
+            at = self.find(self.prefix, at, end)
             if at < 0:
                 return None
             longest = at + 3 + MAX_BOUNDARY + _PADDING
-            line_end = octets.find(b"\n", at + 1, min(longest, self.end))
+            line_end = octets.find(b"\n", at + 1, longest)
             if line_end < 0 and longest >= self.end:
                 line_end = self.end
             if line_end >= 0:
                 line = octets[at + 3 : line_end].rstrip()
-                if line in self.levels:
-                    return at, min(line_end + 1, self.end), self.levels[line], True
-                if line.endswith(b"--") and line[:-2] in self.levels:
-                    return at, min(line_end + 1, self.end), self.levels[line[:-2]], False
+                if line in levels:
+                    return at, min(line_end + 1, self.end), levels[line], True
+                if line.endswith(b"--") and line[:-2] in levels:
+                    return at, min(line_end + 1, self.end), levels[line[:-2]], False
             self.dashes += 1
             at = max(line_end, at + 1)
         return None
@@ -256,10 +323,14 @@ class _Divider:
 
     def _end_from(self, level: int, end: int) -> None:
         """End the parts from this level inwards."""
-        ended = self.open[level:]
-        for part in ended:
-            part.end = max(part.start, end)
-            part.header.body = min(part.header.body, part.end)
+        leaf = self.leaf
+        if leaf is not None:
+            leaf.end_at(end)
+            self.leaf = None
+        if level == len(self.open):
+            return
+        for part in self.open[level:]:
+            part.end_at(end)
             opaque = part.maintype == b"multipart" and not part.children
             if opaque or ((part.maintype, part.subtype) == _MESSAGE and part.message is None):
                 (part.maintype, part.subtype), part.parameters = _TEXT, ()
@@ -269,4 +340,7 @@ class _Divider:
             self._expect()
 
     def _find(self, what: bytes, start: int, end: int) -> int:
-        return self.searches[what].find(start, end)
+        search = self.searches.get(what)
+        if search is None:
+            search = self.searches[what] = _Forward(self.octets, what)
+        return search.find(start, end)

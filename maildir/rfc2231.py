@@ -33,6 +33,8 @@ _PARAMETER = re.compile(
     + rb"(?:\"((?:[^\"\\]++|\\.)*)[^;]*+|([^;]*+))",
     re.DOTALL,
 )
+# The same for a value without comments and escaped characters, which most are.
+_PLAIN_PARAMETER = re.compile(rb";\s*+([^\s=;\"]++)\s*+=\s*+(?:\"([^\"]*+)[^;]*+|([^;]*+))")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SECTION = re.compile(rb"(.+?)\*([0-9]{1,4})(\*?)\Z", re.DOTALL)
 _NOT_EXTENDED = re.compile(rb"[^0-9A-Za-z!#$&+\-.^_`{|}~]")  # RFC 2231 §7: attribute-char
@@ -70,6 +72,9 @@ def find_text(parameters: Parameters, name: bytes) -> str | None:
 
 
 def _parameters(value: bytes, start: int) -> Parameters:
+    if not (b"(" in value or b"\\" in value or b"*" in value):
+        found = _PLAIN_PARAMETER.findall(value, start)[:MAX_PARAMETERS]
+        return tuple({name.lower(): quoted or bare.rstrip() for name, quoted, bare in found}.items())
     simple: dict[bytes, bytes] = {}
     sections: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
     for count, match in enumerate(_PARAMETER.finditer(value, start)):

@@ -90,6 +90,19 @@ def test_any_octets_decode(octets):
     assert encoded.isascii() or not octets
 
 
+PARAMETERS = st.lists(
+    st.sampled_from([b";", b";", b"=", b"=", b'"', b'"', b"a", b"B", b" ", b"\t", b"\xff", b"x/y", b")", b"a=b;"]),
+    max_size=20,
+).map(b"".join)
+
+
+@given(PARAMETERS)
+def test_parameters_without_comments_are_read_as_all_others_are(value):
+    # A comment behind the word takes the other way, and changes nothing.
+    word, semicolon, rest = value.partition(b";")
+    assert rfc2231.split(value) == rfc2231.split(word + b"()" + semicolon + rest)
+
+
 @given(NOISE)
 def test_any_octets_have_parameters(octets):
     word, parameters = rfc2231.split(octets)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from imapd import bodystructure, envelope, section
 from imapd.wire.section import Section
+from maildir import rfc2045
 from maildir.message import Message
 from maildir.rfc2045 import MAX_DEPTH, Part, parse
 
@@ -258,6 +259,22 @@ def test_envelope_and_bodystructure_of_anything_keep_to_the_grammar(octets):
         (value,) = read_list(bodystructure.render(message.tree, extended))
         check_body(value, extended)
     assert b"\n" not in bodystructure.render(message.tree, True, utf8=True)
+
+
+@given(st.lists(ANYTHING, min_size=1, max_size=4))
+def test_what_is_remembered_of_headers_changes_nothing(letters):
+    def told(octets: bytes) -> list[bytes]:
+        root = Message(octets).tree
+        return [bodystructure.render(root, extended) for extended in (True, False)]
+
+    def told_anew(octets: bytes) -> list[bytes]:
+        for memory in (rfc2045._known, rfc2045._known_types, bodystructure._remembered):
+            memory.clear()
+        return told(octets)
+
+    anew = [told_anew(octets) for octets in letters]
+    for _ in range(2):
+        assert [told(octets) for octets in letters] == anew
 
 
 def on_the_wire(octets: bytes) -> bytes:

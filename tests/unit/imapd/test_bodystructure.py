@@ -1,5 +1,6 @@
 """BODY and BODYSTRUCTURE lines, literally."""
 
+from imapd import bodystructure
 from imapd.bodystructure import MAX_LANGUAGES, render
 from maildir.rfc2045 import parse
 
@@ -163,3 +164,15 @@ def test_a_thousand_parts_are_whole_and_languages_are_capped():
     assert body(octets) == b"(" + b'("text" "plain" NIL NIL NIL "7bit" 1 0)' * 1000 + b' "mixed")'
     languages = b"Content-Type: image/png\nContent-Language: " + b"de," * 500 + b"\n\n"
     assert bodystructure(languages).count(b'"de"') == MAX_LANGUAGES
+
+
+def test_what_is_remembered_of_parts_is_bounded(monkeypatch):
+    monkeypatch.setattr(bodystructure, "MAX_REMEMBERED", 10)
+    for number in range(50):
+        octets = b"Content-ID: %d\nContent-Description: %b\n\n" % (
+            number,
+            b"x" * bodystructure.MAX_OCTETS * (number % 2),
+        )
+        bodystructure.render(Message(octets).tree, True)
+        assert len(bodystructure._remembered) <= 10
+        assert all(sum(map(len, told)) <= bodystructure.MAX_OCTETS for told in bodystructure._remembered.values())

@@ -268,6 +268,15 @@ def test_the_work_grows_with_the_size_only(body):
     assert all(part.start <= part.body <= part.end <= len(octets) for part in root.walk())
 
 
+def test_what_is_remembered_of_headers_is_bounded(monkeypatch):
+    monkeypatch.setattr(rfc2045, "MAX_KNOWN", 10)
+    for number in range(50):
+        parse(b"Content-Type: text/x%d; a=%b\n\n" % (number, b"x" * (rfc2045.MAX_KNOWN_OCTETS - 45 + number)))
+        for memory in (rfc2045._known, rfc2045._known_types):
+            assert len(memory) <= 10
+            assert all(len(octets) <= rfc2045.MAX_KNOWN_OCTETS for octets in memory)
+
+
 def test_lines_that_look_like_delimiters_are_capped(monkeypatch):
     monkeypatch.setattr(rfc2045, "MAX_DASHES", 10)
     assert outline(mixed(b"--b\n\n" + b"--bb\n" * 9 + b"--b\n\ny"))[1][1:] == [("text/plain", b"y")]
