@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from maildir.columns import Values
     from maildir.index import Index
+    from maildir.snapshot import Parts
     from maildir.uidcolumns import UidColumns
     from maildir.uidlistfile import UidListFile
 
@@ -115,12 +116,17 @@ class Scanner:
 
     def _fitting(self, listed: UidColumns, seen: listing.Listing, marks: Marks) -> Snapshot | None:
         """The folder by list and directory as they are; None when they do not fit."""
-        fitting = snapshot.fits(listed, seen.names)
-        if fitting is None:
+        parts = snapshot.take_apart(seen.names) if len(seen.names) == len(listed.keys) and listed.uidvalidity else None
+        found = None if parts is None else self._joined(listed, parts)
+        return None if found is None else self._took(found, marks)
+
+    def _joined(self, listed: UidColumns, parts: Parts, fresh: frozenset[int] = frozenset()) -> Snapshot | None:
+        joined = parts.in_order(listed.keys)
+        if joined is None:
             return None
-        flags, table = fitting
+        flags, table = joined
         file_names = FileNames(table, self._index, listed.uids, self._read_names)
-        return self._took(Snapshot(listed.uidvalidity, listed.uidnext, listed.uids, flags, file_names), marks)
+        return Snapshot(listed.uidvalidity, listed.uidnext, listed.uids, flags, file_names, fresh)
 
     def _of(self, uid_list: UidList, match: Match, fresh: frozenset[int] = frozenset()) -> Snapshot:
         flags = bytes(names.flags_of_all(match.names))
@@ -208,6 +214,9 @@ class Scanner:
         return self._of(uid_list, Match(uid_list.uids, self._with_missed(uid_list.uids, seen)))
 
     def _number_locked(self) -> Snapshot:
+        quick = self._number_quickly()
+        if quick is not None:
+            return self._took(quick, None)
         uid_list = self._uid_list.read_locked()
         seen = listing.read(self._cur)
         broken = [name for base, name in seen.by_base.items() if b"\n" in base]  # two lines of the uid list
@@ -226,6 +235,31 @@ class Scanner:
         written, fresh = self._uid_list.rewrite(match.vanished, arrived)
         self._expunged.clear()
         return self._took(self._of(written, Match(written.uids, by_base), frozenset(fresh)), None)
+
+    def _number_quickly(self) -> Snapshot | None:
+        """As the rest of _number_locked, by columns; None for what is odd in any way."""
+        listed = self._uid_list.columns()
+        seen = listing.read(self._cur)
+        parts = None if listed is None else snapshot.take_apart(seen.names)
+        if listed is None or parts is None or any(b"\n" in base for base in parts.bases):
+            return None
+        there = set(parts.bases)
+        arrived = there.difference(listed.keys)
+        if len(there) - len(arrived) < len(listed.keys):
+            vanished = set(listed.keys) - there
+            if not (seen.settled or vanished <= self._expunged):
+                return None
+            listed = listed.without(vanished)
+        elif not arrived and listed.uidvalidity:
+            return self._joined(listed, parts)
+        try:
+            listed = listed.with_more(names.in_order(list(arrived)))
+        except uidlist.Exhausted:
+            return None
+        self._uid_list.write(listed)
+        self._expunged.clear()
+        fresh = frozenset(listed.uids[len(listed.uids) - len(arrived) :])
+        return self._joined(listed, parts, fresh)
 
     def _with_missed(self, known: dict[bytes, int], seen: listing.Listing) -> dict[bytes, bytes]:
         """The reading, with the listed messages that it missed because they were being renamed."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from itertools import repeat
+from operator import add, ne, sub
 
 from maildir import names
 from maildir.nametable import FileNames, NameTable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from maildir.uidcolumns import UidColumns
 
 
 class Match:
@@ -38,35 +36,45 @@ class Match:
         return not (self.unlisted or self.vanished)
 
 
-def fits(listed: UidColumns, found: list[bytes]) -> tuple[bytes, NameTable] | None:
-    """Flags and names of the listed messages, when these files are they, all of them and no others.
+class Parts:
+    """The names of a directory taken apart, in the order of the directory: bases, and the flags that they carry."""
 
-    Quick, as this is what a folder nearly always is; None also for names of an unusual form, which Match sorts out.
-    """
-    if len(found) != len(listed.keys):
+    __slots__ = ("bases", "flags", "found", "plain")
+
+    def __init__(self, found: list[bytes], bases: list[bytes], flags: bytes, plain: bool) -> None:
+        self.found = found
+        self.bases = bases
+        self.flags = flags
+        self.plain = plain  # base and flags give the name
+
+    def in_order(self, keys: list[bytes]) -> tuple[bytes, NameTable] | None:
+        """Flags and names of the messages with these keys; None when these are not all of them, each once."""
+        flags_of = dict(zip(self.bases, self.flags, strict=True))
+        if not len(flags_of) == len(self.bases) == len(keys):
+            return None
+        name_of = None if self.plain else dict(zip(self.bases, self.found, strict=True))
+        try:
+            flags = bytes(map(flags_of.pop, keys))
+        except KeyError:
+            return None
+        return flags, NameTable(keys, True) if name_of is None else NameTable([name_of[key] for key in keys])
+
+
+def take_apart(found: list[bytes]) -> Parts | None:
+    """Take names apart at their colons, all at once; None when one has not exactly one, or no `2,` behind it."""
+    pieces = b"/".join(found).replace(b":", b"/").split(b"/") if found else []
+    if len(pieces) != 2 * len(found):
         return None
-    parts = b"/".join(found).replace(b":", b"/").split(b"/") if found else []
-    if len(parts) != 2 * len(found):
+    bases, infos = pieces[::2], pieces[1::2]
+    # Where one name has too many and another too few, the lengths do not agree.
+    lengths = map(add, map(len, bases), map(len, infos))
+    if any(map(ne, map(sub, map(len, found), lengths), repeat(1))):
         return None
-    infos = parts[1::2]
     bits = {info: names.flags_of(b":" + info) for info in set(infos)}
     if not all(info.startswith(b"2,") for info in bits):
         return None
-    # As no key begins with "2," (see uidcolumns), parts that are all keys, each once, cannot have changed places.
-    by_base = dict(zip(parts[::2], map(bits.__getitem__, infos), strict=True))
-    if len(by_base) != len(found):
-        return None
-    if all(b":" + info == names.SUFFIXES[flags] for info, flags in bits.items()):
-        try:
-            return bytes(map(by_base.pop, listed.keys)), NameTable(listed.keys, plain=True)
-        except KeyError:
-            return None
-    whole = dict(zip(parts[::2], found, strict=True))
-    try:
-        in_order = list(map(whole.pop, listed.keys))
-    except KeyError:
-        return None
-    return bytes(map(by_base.__getitem__, listed.keys)), NameTable(in_order)
+    plain = all(b":" + info == names.SUFFIXES[flags] for info, flags in bits.items())
+    return Parts(found, bases, bytes(map(bits.__getitem__, infos)), plain)
 
 
 class Snapshot:

@@ -6,26 +6,41 @@ Only for lists that are in order, which nearly all are: what is odd in any way i
 from __future__ import annotations
 
 from array import array
-from itertools import islice
+from itertools import compress, islice
 from operator import lt
 
 from maildir import uidlist
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 class UidColumns:
-    """The uids, ascending, and the keys of a list in parallel."""
+    """The uids, ascending, and the keys of a list in parallel; uidvalidity is 0 when there is no list yet."""
 
     __slots__ = ("keys", "uidnext", "uids", "uidvalidity")
 
-    def __init__(self, uidvalidity: int, uidnext: int, uids: array[int], keys: Sequence[bytes]) -> None:
+    def __init__(self, uidvalidity: int, uidnext: int, uids: array[int], keys: list[bytes]) -> None:
         self.uidvalidity = uidvalidity
         self.uidnext = uidnext
         self.uids = uids
         self.keys = keys
+
+    def without(self, vanished: set[bytes]) -> UidColumns:
+        """The list without some keys."""
+        stay = [key not in vanished for key in self.keys]
+        uids = array("I", compress(self.uids, stay))
+        return UidColumns(self.uidvalidity, self.uidnext, uids, list(compress(self.keys, stay)))
+
+    def with_more(self, arrived: list[bytes]) -> UidColumns:
+        """The list with new keys, which get the next uids in their order.  Raises Exhausted."""
+        uidnext = self.uidnext + len(arrived)
+        if uidnext > uidlist.MAX_UID + 1:
+            raise uidlist.Exhausted
+        uids = self.uids + array("I", range(self.uidnext, uidnext))
+        return UidColumns(self.uidvalidity, uidnext, uids, self.keys + arrived)
+
+    def render(self) -> bytes:
+        """The file's content."""
+        head = b"1 %d %d\n" % (self.uidvalidity, self.uidnext)
+        return head + b"".join(map(b"%d %b\n".__mod__, zip(self.uids, self.keys, strict=True)))
 
 
 def parse(data: bytes) -> UidColumns | None:
@@ -40,10 +55,11 @@ def parse(data: bytes) -> UidColumns | None:
     start, lines = data.index(b"\n") + 1, data.count(b"\n") - 1
     if not lines:
         return UidColumns(uidvalidity, uidnext, array("I"), [])
-    words = data[start:-1].replace(b"\n", b" ").split(b" ")
+    # Each line break stays at the front of the number behind it, which shows that every line has two words.
+    words = data[start:-1].replace(b"\n", b" \n").split(b" ")
     digits = words[::2]
-    # With one blank in each line every second word is a key; b" 2," would be a key that looks like the flags of one.
-    if len(words) != 2 * lines or not b"".join(digits).isdigit() or b" 2," in data:
+    joined = b"".join(digits)
+    if len(words) != 2 * lines or joined.count(b"\n") != lines - 1 or not joined.replace(b"\n", b"").isdigit():
         return None
     try:
         uids = array("I", map(int, digits))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
+from array import array
 
 from couriertcpd import log
 from maildir import fs, uidcolumns, uidlist
 from maildir.atomic import Replacement
+from maildir.uidcolumns import UidColumns
 from maildir.uidlist import UidList
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from maildir.uidcolumns import UidColumns
 
 Mark = tuple[int, int, int]  # of one version of the file: inode, size, mtime in nanoseconds
 
@@ -46,9 +44,19 @@ class UidListFile:
     def columns(self) -> UidColumns | None:
         """The list as columns, None when it is not wholly in order; nothing of it is kept."""
         content = fs.read_if_there(self.path, uidlist.MAX_BYTES)
-        if content is None or content[1].st_size > uidlist.MAX_BYTES:
-            return None
-        return uidcolumns.parse(content[0])
+        if content is None:
+            return UidColumns(0, 1, array("I"), [])
+        return uidcolumns.parse(content[0]) if content[1].st_size <= uidlist.MAX_BYTES else None
+
+    def write(self, listed: UidColumns) -> UidColumns:
+        """Replace the list, under the lock; one without a uidvalidity gets it.  Returns what was written."""
+        with Replacement(self._folder + b"/tmp", b"imapuid") as new_version:
+            listed.uidvalidity = listed.uidvalidity or uidlist.first_uidvalidity(new_version.mtime)
+            if self._put(new_version, listed.render()) > uidlist.MAX_BYTES:
+                raise OSError(errno.EFBIG, "too many messages in one folder", self.path)
+            new_version.replace(self.path, self._folder)
+        self.forget()
+        return listed
 
     def forget(self) -> None:
         """Keep nothing of the version that was last read."""
