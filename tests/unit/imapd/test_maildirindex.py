@@ -1,0 +1,210 @@
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maildir import columns
+from tests.corpus import generate
+from tests.peers.programs import UID
+
+SOURCE = Path(__file__).resolve().parents[3]
+SCRIPT = """
+import sys
+from couriertcpd import installed
+installed.SYSCONFDIR = sys.argv.pop(1)
+from imapd.maildirindex import main
+sys.exit(main(sys.argv))
+"""
+MESSAGES = 130
+
+
+@pytest.fixture
+def maildir(tmp_path):
+    """A maildir with folders, of somebody who is not root; its parents can be entered."""
+    path = tmp_path / "Maildir"
+    generate.fill(path, MESSAGES, seed=4, folders=True, max_octets=20_000)
+    for parent in (path, *path.parents):
+        if parent.owner() == path.owner() and parent != parent.parent:
+            parent.chmod(parent.stat().st_mode | 0o055)
+        if parent.name.startswith("pytest-of"):
+            break
+    own(path)
+    return path
+
+
+def own(path):
+    for each in (path, *path.rglob("*")):
+        os.lchown(each, UID, UID)
+
+
+def run(*words, etc="/nowhere", **settings):
+    argv = [sys.executable, "-c", SCRIPT, str(etc), *map(str, words)]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SOURCE), **settings}
+    return subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+def as_json(*words, status=0, **settings):
+    done = run(*words, "--json", **settings)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_build_stats_check_drop(maildir):
+    assert run("stats", maildir).stdout == "INBOX: no index\n"
+    assert run("check", maildir).returncode == 0
+    (built,) = as_json("build", maildir)
+    assert built["messages"] == built["made"] == MESSAGES
+    (again,) = as_json("build", maildir)
+    assert again["made"] == 0
+
+    (row,) = as_json("stats", maildir)
+    kinds = {kind["name"]: kind["values"] for kind in row["kinds"]}
+    assert kinds["ENVELOPE"] == kinds["~subject"] == kinds["base"] == MESSAGES
+    assert row["octets"] == sum(path.stat().st_size for path in maildir.glob("courierimapindex*"))
+    assert "ENVELOPE" in run("stats", maildir).stdout
+
+    (checked,) = as_json("check", maildir)
+    assert checked["wrong"] == 0
+    assert checked["messages"] == MESSAGES
+    assert checked["values"] > MESSAGES * 10
+    assert checked["not_checked"] == []
+    assert "all right" in run("check", maildir).stdout
+
+    assert "dropped" in run("drop", maildir).stdout
+    assert not list(maildir.glob("courierimapindex*"))
+    assert run("drop", maildir).stdout == "INBOX: no index\n"
+
+
+def test_one_folder_or_all(maildir):
+    assert [row["folder"] for row in as_json("build", "-f", "Archive.2023", maildir)] == ["Archive.2023"]
+    assert (maildir / ".Archive.2023/courierimapindex").exists()
+    assert not (maildir / "courierimapindex").exists()
+    rows = as_json("build", "--all", maildir)
+    assert {row["folder"] for row in rows} == {"INBOX", *(name[1:] for name in generate.FOLDERS)}
+    assert sum(row["wrong"] for row in as_json("check", "--all", maildir)) == 0
+
+
+@pytest.mark.root
+def test_root_leaves_nothing_of_its_own(maildir):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    assert run("build", "--all", maildir).returncode == 0
+    assert {path.lstat().st_uid for path in maildir.rglob("*")} == {UID}
+    assert (maildir / "courierimapindex").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.root
+def test_mail_of_root_is_refused(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    generate.fill(tmp_path / "Maildir", 3, seed=4)
+    done = run("build", tmp_path / "Maildir")
+    assert done.returncode == 1
+    assert "uid 0" in done.stderr
+
+
+def change_value(maildir, kind, value):
+    """Change what is remembered of uid 5, in a way that the index cannot notice."""
+    connection = sqlite3.connect(maildir / "courierimapindex")
+    (number,) = connection.execute("SELECT number FROM kind WHERE name = ?", (kind,)).fetchone()
+    (octets,) = connection.execute("SELECT octets FROM block WHERE id = ?", (number << 32,)).fetchone()
+    octets = columns.merge(octets, {5: value})
+    connection.execute("UPDATE block SET octets = ? WHERE id = ?", (octets, number << 32))
+    connection.commit()
+    connection.close()
+    own(maildir)
+
+
+@pytest.mark.parametrize("kind", [b"ENVELOPE", b"RFC822.SIZE", b"~subject", b"INTERNALDATE"])
+def test_what_is_wrong_is_found(maildir, kind):
+    run("build", maildir)
+    change_value(maildir, kind, b"1")
+    (row,) = as_json("check", maildir, status=1)
+    assert row["wrong"] == 1
+    assert row["problems"][0].startswith(f"uid 5: {kind.decode()}: '1' is remembered, ")
+    done = run("check", maildir)
+    assert done.returncode == 1
+    assert "maildirindex: INBOX: one value is wrong" in done.stderr
+
+
+def test_an_older_index_is_not_wrong(maildir):
+    """It says of itself that it is of another time."""
+    run("build", maildir)
+    for path in list((maildir / "cur").iterdir())[:20]:
+        path.unlink()
+    (row,) = as_json("check", maildir)
+    assert row["messages"] == MESSAGES - 20
+
+
+def set_version(path):
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 77")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.write_bytes(b"no database at all\n" * 999), "not a database"),
+        (set_version, "version 77"),
+        (lambda path: os.truncate(path, 40_000), ""),
+    ],
+)
+def test_damaged(maildir, damage, words):
+    run("build", maildir)
+    damage(maildir / "courierimapindex")
+    own(maildir)
+    (row,) = as_json("check", maildir, status=1)
+    assert words in row["problems"][0]
+    as_json("build", maildir)
+    assert as_json("check", maildir)[0]["wrong"] == 0
+
+
+def test_check_and_stats_change_nothing(maildir):
+    run("build", maildir)
+    before = {path: path.read_bytes() for path in maildir.glob("courierimapindex")}
+    run("check", maildir)
+    run("stats", maildir)
+    assert {path: path.read_bytes() for path in maildir.glob("courierimapindex")} == before
+
+
+def test_elsewhere_as_the_configuration_says(maildir, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o777)
+    elsewhere.chmod(0o1777)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/imapd").write_text(f"PORT=143\nIMAP_INDEX={elsewhere}\n")
+    (row,) = as_json("build", maildir, etc=tmp_path / "etc")
+    assert not list(maildir.glob("courierimapindex*"))
+    assert list(elsewhere.rglob("*"))
+    (row,) = as_json("stats", maildir, etc=tmp_path / "etc")
+    assert row["index"].startswith(str(elsewhere))
+    assert as_json("stats", maildir, etc=tmp_path / "etc", IMAP_INDEX="on")[0]["index"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["build", "-f", "Nope", "DIR"], 1, "no folder Nope"),
+        (["build", "DIR/cur"], 1, "not a maildir"),
+        (["build", "DIR/nowhere"], 1, "No such file or directory"),
+        (["build", "-f", "Sent", "--all", "DIR"], 2, "not allowed with"),
+        (["rebuild", "DIR"], 2, "invalid choice"),
+        ([], 2, "required"),
+    ],
+)
+def test_errors_name_what_is_wrong(maildir, words, status, said):
+    done = run(*[word.replace("DIR", str(maildir)) for word in words])
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_switched_off(maildir):
+    done = run("build", maildir, IMAP_INDEX="off")
+    assert done.returncode == 1
+    assert "IMAP_INDEX" in done.stderr
