@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from array import array
 
+from couriertcpd import environ
 from imapd import headercolumns
+from imapd.errors import No
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 _DIGEST_OCTETS = 16
 _SIZE_NAME = len(b"RFC822.SIZE ")
 _EARLIEST = headercolumns.unpacked_date(headercolumns.NO_DATE)[0]
+
+
+def check_enabled() -> None:
+    """Raise No where the administrator has switched SORT and THREAD off."""
+    if environ.number("IMAP_DISABLETHREADSORT") > 0:
+        raise No("This command is disabled by the system administrator.")
 
 
 def ordered(view: View, criteria: Sequence[Criterion], indexes: list[int]) -> list[int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from couriertcpd import environ
-from imapd.errors import No
 from imapd.feature import SELECTED, Command, Feature
 from imapd.wire import response, sortkey
 
@@ -36,17 +34,11 @@ def uid_sort(session: Session, criteria: Criteria, charset: bytes, keys: Node) -
 
 
 def _sorted(session: Session, criteria: Criteria, charset: bytes, keys: Node) -> list[int]:
-    check_enabled()
     from imapd import search, sortorder  # which most sessions never need
 
+    sortorder.check_enabled()
     view = session.selected()
     return sortorder.ordered(view, criteria, search.matching(view, charset, keys))
-
-
-def check_enabled() -> None:
-    """Raise No where the administrator has switched SORT and THREAD off."""
-    if environ.number("IMAP_DISABLETHREADSORT") > 0:
-        raise No("This command is disabled by the system administrator.")
 
 
 FEATURE = Feature(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from imapd.extensions.sort import check_enabled
 from imapd.feature import SELECTED, Command, Feature
 from imapd.wire import response, sortkey
 
@@ -31,9 +30,9 @@ def uid_thread(session: Session, algorithm: bytes, charset: bytes, keys: Node) -
 
 
 def _threads(session: Session, algorithm: bytes, charset: bytes, keys: Node, with_uids: bool) -> bytes:
-    check_enabled()
-    from imapd import search, threadlist  # which most sessions never need
+    from imapd import search, sortorder, threadlist  # which most sessions never need
 
+    sortorder.check_enabled()
     view = session.selected()
     return threadlist.threads(view, algorithm, search.matching(view, charset, keys), with_uids)
 
