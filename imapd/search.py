@@ -36,6 +36,9 @@ VIEW, NUMBERS, TEXTS, WHOLE = range(4)
 # However the clock was changed in between, a day begins within so many seconds of where mktime() says.
 _DAY_SLACK = 2 * 86400
 
+# For less than one in so many messages their texts are fetched one by one.
+_FEW = 8
+
 _FLAG_KEYS = {
     b"ANSWERED": names.ANSWERED,
     b"DELETED": names.DELETED,
@@ -207,8 +210,19 @@ class _Search:
     def _header(self, name: bytes, text: bytes) -> Costed:
         lowered = name.lower()
         kind = b"~" + lowered if b"~" + lowered in headercolumns.COMMON else headercolumns.HEADER + lowered
-        wanted = " ".join(self._wanted(text)).encode("utf-8", "surrogatepass")
-        return TEXTS, self._column(kind, lambda value: wanted in value)
+        # Each field ends in a line end; a search for nothing finds all that there are.
+        wanted = " ".join(self._wanted(text)).encode("utf-8", "surrogatepass") or b"\n"
+        one_by_one = self._column(kind, lambda value: wanted in value)
+
+        def choose(mask: int) -> int:
+            if mask.bit_count() * _FEW < len(self._view):
+                return one_by_one(mask)
+            found, unknown = self._view.index.holding(kind, self._view.uids, wanted)
+            chosen = mask & self.mask(found)
+            rest = mask & self.mask(unknown) if unknown else 0
+            return chosen | one_by_one(rest) if rest else chosen
+
+        return TEXTS, choose
 
     def _in_text(self, text: bytes, with_headers: bool) -> Costed:
         wanted = self._wanted(text)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from bisect import bisect_right
 from itertools import accumulate
 from zlib import crc32
 
@@ -38,18 +39,48 @@ def encode(values: Values) -> bytes:
     return crc32(body).to_bytes(4, "little") + body
 
 
-def decode(block: bytes) -> Values:
-    """The values of SPAN uids.  Raises Damaged."""
+def _lengths(block: bytes) -> array[int]:
     if len(block) < _HEAD or crc32(memoryview(block)[4:]) != int.from_bytes(block[:4], "little"):
         raise Damaged
     lengths = array("I")
     lengths.frombytes(block[4:_HEAD])
     if _SWAP:
         lengths.byteswap()
+    return lengths
+
+
+def _bounds(block: bytes, lengths: array[int]) -> list[int]:
+    """Where each value begins, and where the last one ends."""
     ends = list(accumulate([length - 1 if length else 0 for length in lengths], initial=_HEAD))
     if ends[-1] != len(block):
         raise Damaged
+    return ends
+
+
+def decode(block: bytes) -> Values:
+    """The values of SPAN uids.  Raises Damaged."""
+    lengths = _lengths(block)
+    ends = _bounds(block, lengths)
     return [block[start:end] if length else None for length, start, end in zip(lengths, ends, ends[1:], strict=False)]
+
+
+def holding(block: bytes, text: bytes) -> tuple[list[int], list[int]]:
+    """The slots (uid & MASK) whose value holds the text, and those without a value.  Raises Damaged.
+
+    All values are looked through at once, so the text must not be one that can begin in one value and end in the next.
+    """
+    lengths = _lengths(block)
+    absent = [slot for slot, length in enumerate(lengths) if not length] if 0 in lengths else []
+    at = block.find(text, _HEAD)
+    if at < 0:
+        return [], absent
+    found = []
+    ends = _bounds(block, lengths)
+    while at >= 0:
+        slot = bisect_right(ends, at) - 1
+        found.append(slot)
+        at = block.find(text, ends[slot + 1])
+    return found, absent
 
 
 def merge(block: bytes | None, changes: dict[int, bytes | None]) -> bytes:

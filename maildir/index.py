@@ -73,6 +73,24 @@ class Index:
             found = [fresh.get(uid, value) for uid, value in zip(uids, found, strict=True)]
         return found
 
+    def holding(self, kind: bytes, uids: Sequence[int], text: bytes) -> tuple[list[int], list[int]]:
+        """Positions of the uids, which ascend, whose value holds the text, and of those of which nothing is known.
+
+        Values are looked through without taking them apart: they must end in something that text has nowhere else but
+        at its end.
+        """
+        self._asked[kind] = None
+        if kind in self._buffer:
+            self.flush()
+        found: tuple[list[int], list[int]] | None = None
+        if uids and self.store():
+            generation = self._generation
+            assert generation is not None  # noqa: S101
+            found = self._attempt(lambda rows: rows.holding(generation, kind, uids, text))
+            if found is None:
+                self._generation = None
+        return found or ([], list(range(len(uids))))
+
     def value(self, kind: bytes, uid: int) -> bytes | None:
         """One value of a kind that nobody remembers values of one by one (base, name): those around it come along."""
         block, held = self._block.get(kind, (-1, []))
@@ -152,7 +170,8 @@ class Index:
         return [kind for kind in dict.fromkeys([*known, *self._asked]) if kind not in (BASE, NAME)]
 
     def close(self) -> None:
-        """Write what is buffered and close the file."""
+        """Write what is to be remembered and close the file."""
+        self.store()
         self.flush()
         self._forget()
         self._file.close()

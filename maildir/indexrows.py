@@ -207,6 +207,34 @@ class Rows:
             found += values if position - begin == SPAN else [values[uid & MASK] for uid in uids[begin:position]]
         return found + [None] * (len(uids) - len(found))
 
+    def holding(
+        self, generation: int, kind: bytes, uids: Sequence[int], text: bytes
+    ) -> tuple[list[int], list[int]] | None:
+        """Positions of the uids, which ascend, whose value holds the text, and of those without a value.
+
+        None when the generation is another one now; see columns.holding() for what text may be.
+        """
+        number = self.number(kind)
+        if number is None:
+            return [], list(range(len(uids)))
+        found: list[int] = []
+        absent: list[int] = []
+        end = 0
+        for now, row, octets in self._blocks(number << 32 | uids[0] >> SHIFT, number << 32 | uids[-1] >> SHIFT):
+            if now != generation:
+                return None
+            if row is None:
+                continue
+            start = (row & _BLOCK) << SHIFT
+            begin = bisect_left(uids, start, end)
+            absent += range(end, begin)
+            end = bisect_left(uids, start + SPAN, begin)
+            holding, unknown = columns.holding(octets, text)
+            found += _positions(uids, begin, end, start, holding)
+            absent += _positions(uids, begin, end, start, unknown)
+        absent += range(end, len(uids))
+        return found, absent
+
     def get(self, row: int) -> bytes | None:
         """One block."""
         found = self._ask("SELECT octets FROM block WHERE id = ?", (row,)).fetchone()
@@ -349,3 +377,11 @@ class Rows:
         """Keep an answer; of many the oldest goes.  In a transaction."""
         self._ask("INSERT OR REPLACE INTO answer SELECT ?, coalesce(max(used), 0) + 1, ? FROM answer", (key, octets))
         self._ask("DELETE FROM answer WHERE used <= (SELECT max(used) FROM answer) - ?", (MAX_ANSWERS,))
+
+
+def _positions(uids: Sequence[int], begin: int, end: int, start: int, slots: list[int]) -> list[int]:
+    """Positions, between begin and end, of the slots of the block that starts with a uid; of those that are there."""
+    if end - begin == SPAN:
+        return [begin + slot for slot in slots]
+    found = [(slot, bisect_left(uids, start + slot, begin, end)) for slot in slots]
+    return [position for slot, position in found if position < end and uids[position] == start + slot]
