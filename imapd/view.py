@@ -75,7 +75,10 @@ class View:
         self.recent |= snapshot.fresh
         if self.uids and self.uids[-1] > highest:
             self._add_noted_recent(snapshot)
-        self.recent = {uid for uid in self.recent if self.position(uid) is not None}
+        if len(self.recent) > len(self.uids) >> 4:
+            self.recent.intersection_update(self.uids)
+        else:
+            self.recent = {uid for uid in self.recent if self.position(uid) is not None}
         self.keywords = keywords
 
     def position(self, uid: int) -> int | None:

@@ -10,6 +10,7 @@ import time
 
 from maildir import fs, names
 
+_DOT = ord(".")
 READINGS = 5  # in so many readings a file cannot be missed each time by chance
 SETTLED_NS = 2_000_000_000  # a directory unchanged for so long has no change hidden in the grain of its clock
 
@@ -45,8 +46,8 @@ def read(directory: bytes) -> Listing:
     """Read a directory of messages once; names that begin with a dot are none."""
     before = time.time_ns(), fs.stat(directory).st_mtime_ns
     found = fs.listdir(directory)
-    if b"/." in b"/" + b"/".join(found):
-        found = [name for name in found if name[:1] != b"."]
+    if any([name[0] == _DOT for name in found]):
+        found = [name for name in found if name[0] != _DOT]
     settled = before[0] - before[1] > SETTLED_NS and fs.stat(directory).st_mtime_ns == before[1]
     return Listing(directory, found, settled)
 

@@ -7,7 +7,10 @@ of the folder; the flags change with each rename.  This module knows no file, on
 from __future__ import annotations
 
 import os
+import re
 import time
+from itertools import islice
+from operator import lt
 
 from couriertcpd import environ
 
@@ -31,6 +34,7 @@ _INFO_MEMO: dict[bytes, int] = {}  # flag bits by what stands behind the last co
 _INFO_MEMO_SIZE = 1024
 
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
+_COLON = re.compile(b":").search
 _LONG_MAX = (1 << 63) - 1
 
 
@@ -83,11 +87,18 @@ def sort_key(name: bytes) -> tuple[int, bytes]:
 
 def in_order(bases: list[bytes]) -> list[bytes]:
     """Bases in the order of sort_key()."""
-    # Nearly always all begin with the seconds, in ten digits: then the order of the octets is the same.
+    return sorted(bases) if _sort_as_octets(bases) else sorted(bases, key=sort_key)
+
+
+def ascend(bases: list[bytes]) -> bool:
+    """True when bases are in the order of sort_key() and none is there twice, as far as that is easily seen."""
+    return _sort_as_octets(bases) and all(map(lt, bases, islice(bases, 1, None)))
+
+
+def _sort_as_octets(bases: list[bytes]) -> bool:
+    # Nearly always all begin with the seconds, in ten digits: then the number in front makes no difference.
     heads = b"".join([base[:11] for base in bases])
-    if heads.translate(_DIGITS_ALIKE) == b"0000000000." * len(bases) and b":" not in b"".join(bases):
-        return sorted(bases)
-    return sorted(bases, key=sort_key)
+    return heads.translate(_DIGITS_ALIKE) == b"0000000000." * len(bases) and not any(map(_COLON, bases))
 
 
 def _atol(name: bytes) -> int:

@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left
 
 from couriertcpd import log
-from maildir import fs, listing, lock, names, recent, snapshot, uidlist
+from maildir import fs, heap, listing, lock, names, recent, snapshot, uidlist
 from maildir.columns import MASK, SHIFT, SPAN
 from maildir.indexrows import Reading
 from maildir.nametable import FileNames, NameTable
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from maildir.uidlistfile import UidListFile
 
 _LOCKED_SECONDS = 0.2  # until a database that somebody else writes to is tried again
+_MANY = 5000  # messages whose names take memory that is worth while to give back
+_LARGE_DIRECTORY = 1 << 20  # octets of the directory itself: some ten thousand names
 _SEEN = bytes(bool(flags & names.SEEN) for flags in range(256))
 
 
@@ -39,11 +41,12 @@ class Marks:
     its mark, or b"".
     """
 
-    __slots__ = ("octets", "origin", "settled", "settles")
+    __slots__ = ("large", "octets", "origin", "settled", "settles")
 
     def __init__(self, folder: bytes, uid_list: tuple[int, int, int] | None) -> None:
         oldest = time.time_ns() - listing.SETTLED_NS
         cur, new = fs.stat(folder + b"/cur/"), fs.stat(folder + b"/new/")
+        self.large = cur.st_size > _LARGE_DIRECTORY
         times = cur.st_mtime_ns, new.st_mtime_ns, uid_list[2] if uid_list else 0
         self.settled = uid_list is not None and max(times) < oldest
         self.settles = (max(times) - oldest) / 1e9  # in so many seconds
@@ -86,6 +89,8 @@ class Scanner:
             remembered = self._remembered(marks)
             if remembered is not None:
                 return remembered
+        if marks.large:
+            heap.expect_much()
         moved = self._move_new()
         if write and moved:
             return self._number()
@@ -120,13 +125,16 @@ class Scanner:
         found = None if parts is None else self._joined(listed, parts)
         return None if found is None else self._took(found, marks)
 
-    def _joined(self, listed: UidColumns, parts: Parts, fresh: frozenset[int] = frozenset()) -> Snapshot | None:
+    def _joined(self, listed: UidColumns, parts: Parts, fresh: int = 0) -> Snapshot | None:
         joined = parts.in_order(listed.keys)
-        if joined is None:
-            return None
-        flags, table = joined
-        file_names = FileNames(table, self._index, listed.uids, self._read_names)
-        return Snapshot(listed.uidvalidity, listed.uidnext, listed.uids, flags, file_names, fresh)
+        return None if joined is None else self._snapshot(listed, *joined, fresh)
+
+    def _snapshot(self, listed: UidColumns, flags: bytes, table: NameTable, fresh: int) -> Snapshot:
+        """The folder by columns; the uids of so many messages at the end have just been given."""
+        uids = listed.uids
+        given = frozenset(uids[len(uids) - fresh :])
+        file_names = FileNames(table, self._index, uids, self._read_names)
+        return Snapshot(listed.uidvalidity, listed.uidnext, uids, flags, file_names, given)
 
     def _of(self, uid_list: UidList, match: Match, fresh: frozenset[int] = frozenset()) -> Snapshot:
         flags = bytes(names.flags_of_all(match.names))
@@ -175,9 +183,13 @@ class Scanner:
         return later if found is None else self._put_away(found)
 
     def _put_away(self, found: Snapshot) -> float | None:
+        held = found.file_names.table is not None
         stored = self._index.store()
         if stored or self._index.off:
+            self._uid_list.forget()
             found.file_names.settle(stored)
+            if held and len(found.uids) > _MANY:
+                heap.give_back()
             return None
         return _LOCKED_SECONDS if self._index.pending else None
 
@@ -240,26 +252,44 @@ class Scanner:
         """As the rest of _number_locked, by columns; None for what is odd in any way."""
         listed = self._uid_list.columns()
         seen = listing.read(self._cur)
-        parts = None if listed is None else snapshot.take_apart(seen.names)
-        if listed is None or parts is None or any(b"\n" in base for base in parts.bases):
+        if listed is None or any([b"\n" in name for name in seen.names]):
+            return None
+        if not listed.keys:
+            return self._number_all(listed, seen)
+        parts = snapshot.take_apart(seen.names)
+        if parts is None:
             return None
         there = set(parts.bases)
         arrived = there.difference(listed.keys)
+        if len(there) < len(parts.bases):
+            return None
         if len(there) - len(arrived) < len(listed.keys):
             vanished = set(listed.keys) - there
             if not (seen.settled or vanished <= self._expunged):
                 return None
             listed = listed.without(vanished)
-        elif not arrived and listed.uidvalidity:
+        elif not arrived:
             return self._joined(listed, parts)
+        written = self._write(listed, names.in_order(list(arrived)))
+        return None if written is None else self._joined(written, parts, len(arrived))
+
+    def _number_all(self, listed: UidColumns, seen: listing.Listing) -> Snapshot | None:
+        """Numbers for a folder in which nothing has one."""
+        parts = snapshot.take_apart(sorted(seen.names))
+        if parts is None or not names.ascend(parts.bases):
+            return None
+        written = self._write(listed, parts.bases) if parts.bases or not listed.uidvalidity else listed
+        if written is None:
+            return None
+        return self._snapshot(written, parts.flags, parts.table(), len(parts.bases))
+
+    def _write(self, listed: UidColumns, arrived: list[bytes]) -> UidColumns | None:
         try:
-            listed = listed.with_more(names.in_order(list(arrived)))
+            written = self._uid_list.write(listed.with_more(arrived))
         except uidlist.Exhausted:
             return None
-        self._uid_list.write(listed)
         self._expunged.clear()
-        fresh = frozenset(listed.uids[len(listed.uids) - len(arrived) :])
-        return self._joined(listed, parts, fresh)
+        return written
 
     def _with_missed(self, known: dict[bytes, int], seen: listing.Listing) -> dict[bytes, bytes]:
         """The reading, with the listed messages that it missed because they were being renamed."""

@@ -47,6 +47,10 @@ class Parts:
         self.flags = flags
         self.plain = plain  # base and flags give the name
 
+    def table(self) -> NameTable:
+        """The names in the order in which they are here."""
+        return NameTable(self.bases, True) if self.plain else NameTable(self.found)
+
     def in_order(self, keys: list[bytes]) -> tuple[bytes, NameTable] | None:
         """Flags and names of the messages with these keys; None when these are not all of them, each once."""
         flags_of = dict(zip(self.bases, self.flags, strict=True))

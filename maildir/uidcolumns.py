@@ -52,20 +52,25 @@ def parse(data: bytes) -> UidColumns | None:
     if head is None or data[-1:] != b"\n" or b"\0" in data:
         return None
     uidvalidity, uidnext = head
-    start, lines = data.index(b"\n") + 1, data.count(b"\n") - 1
-    if not lines:
-        return UidColumns(uidvalidity, uidnext, array("I"), [])
+    lines = data.count(b"\n") - 1
     # Each line break stays at the front of the number behind it, which shows that every line has two words.
-    words = data[start:-1].replace(b"\n", b" \n").split(b" ")
-    digits = words[::2]
+    words = data.replace(b"\n", b" \n").split(b" ")
+    digits = words[3:-1:2]
     joined = b"".join(digits)
-    if len(words) != 2 * lines or joined.count(b"\n") != lines - 1 or not joined.replace(b"\n", b"").isdigit():
+    if len(words) != 4 + 2 * lines or joined.count(b"\n") != lines or (lines and not _digits_alone(joined)):
         return None
     try:
         uids = array("I", map(int, digits))
     except (ValueError, OverflowError):
         return None
+    if not uids:
+        return UidColumns(uidvalidity, uidnext, uids, [])
     if uids[0] < 1 or uids[-1] >= uidnext or not all(map(lt, uids, islice(uids, 1, None))):
         return None
-    keys = words[1::2]
+    keys = words[4:-1:2]
     return UidColumns(uidvalidity, uidnext, uids, keys) if all(keys) else None
+
+
+def _digits_alone(octets: bytes) -> bool:
+    """True for nothing but digits and line breaks."""
+    return octets.replace(b"\n", b"").isdigit()
