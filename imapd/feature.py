@@ -87,30 +87,36 @@ class FetchItem:
     reads        NOTHING, the FILE (a message that is gone cannot answer it), its HEADER or all its CONTENT; a function
                  of the item where that depends on what is asked
     render       octets of `NAME value` for one message; an iterable where the value may be large
-    column       instead, where it reads NOTHING: the octets for many messages of a view at once, by their indexes
+    column       instead, where it reads NOTHING: for many messages of a view at once, by their indexes, what goes into
+                 the template
+    kind         what its octets are remembered as in the folder's index, b"" where they are not but are few, None where
+                 they may be many; only of what is the same for every session, and for as long as the message is there
     sets_seen    tells whether fetching it as asked sets \Seen
     """
 
-    __slots__ = ("column", "name", "reads", "render", "sets_seen")
+    __slots__ = ("column", "kind", "name", "reads", "render", "sets_seen", "template")
 
     def __init__(
         self, name: bytes, reads: int | Callable[[Item], int],
         render: Callable[[Session, Message, Item], bytes | Iterable[bytes]] | None = None,
-        column: Callable[[View, Sequence[int]], list[bytes]] | None = None,
-        sets_seen: Callable[[Item], bool] | None = None,
+        column: Callable[[View, Sequence[int]], Sequence[bytes | int]] | None = None,
+        sets_seen: Callable[[Item], bool] | None = None, kind: Callable[[Item], bytes | None] | None = None,
+        template: bytes = b"%b",
     ) -> None:  # fmt: skip
         self.name = name
         self.reads: Callable[[Item], int] = (lambda item: reads) if isinstance(reads, int) else reads
         self.column = column
-        self.render = render or _one_of(column)
+        self.render = render or _one_of(column, template)
         self.sets_seen = sets_seen
+        self.kind: Callable[[Item], bytes | None] = kind or (lambda item: None)
+        self.template = template
 
 
 def _one_of(
-    column: Callable[[View, Sequence[int]], list[bytes]] | None,
+    column: Callable[[View, Sequence[int]], Sequence[bytes | int]] | None, template: bytes
 ) -> Callable[[Session, Message, Item], bytes | Iterable[bytes]]:
     assert column is not None  # noqa: S101
-    return lambda session, message, item: column(message.view, (message.index,))[0]
+    return lambda session, message, item: template % column(message.view, (message.index,))[0]
 
 
 class StatusItem:

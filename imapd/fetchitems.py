@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imapd import bodystructure, envelope, section
+from imapd import bodystructure, envelope, section, zone
 from imapd.feature import CONTENT, FILE, HEADER, NOTHING, FetchItem
 from imapd.view import ALL_FLAGS, flag_words
 from imapd.wire import datetime
@@ -23,9 +23,9 @@ _PLAIN_FLAGS = [b"FLAGS (%s)" % flag_words(bits, False) for bits in range(ALL_FL
 _WHOLE, _HEADER, _TEXT = Section(), Section(text=b"HEADER"), Section(text=b"TEXT")
 
 
-def _uids(view: View, indexes: Sequence[int]) -> list[bytes]:
+def _uids(view: View, indexes: Sequence[int]) -> Sequence[int]:
     uids = view.uids
-    return [b"UID %d" % uids[index] for index in indexes]
+    return [uids[index] for index in indexes]
 
 
 def _flags(view: View, indexes: Sequence[int]) -> list[bytes]:
@@ -92,6 +92,23 @@ def _text(
     yield from piece.chunks(partial)
 
 
+def _named(item: Item) -> bytes:
+    return item.name
+
+
+def _dated(item: Item) -> bytes:
+    # By the zone as well: the same moment is another text in another zone.
+    return b"~internaldate " + zone.name()
+
+
+def _header_fields(item: Item) -> bytes | None:
+    """Chosen fields are remembered; a whole header is sooner read from the file than kept a second time."""
+    assert item.section is not None  # noqa: S101
+    if item.partial is not None or _section_reads(item) != HEADER:
+        return None
+    return item.response_name if item.section.text == b"HEADER.FIELDS" else b""
+
+
 def _always(item: Item) -> bool:
     return True
 
@@ -101,14 +118,14 @@ def _unless_peek(item: Item) -> bool:
 
 
 ITEMS = (
-    FetchItem(b"UID", NOTHING, column=_uids),
+    FetchItem(b"UID", NOTHING, column=_uids, template=b"UID %d"),
     FetchItem(b"FLAGS", NOTHING, column=_flags),
-    FetchItem(b"INTERNALDATE", FILE, _internaldate),
-    FetchItem(b"RFC822.SIZE", CONTENT, _size),
-    FetchItem(b"ENVELOPE", HEADER, _envelope),
-    FetchItem(b"BODYSTRUCTURE", CONTENT, _bodystructure),
-    FetchItem(b"BODY", CONTENT, _body),
-    FetchItem(b"BODY[]", _section_reads, _body_section, sets_seen=_unless_peek),
+    FetchItem(b"INTERNALDATE", FILE, _internaldate, kind=_dated),
+    FetchItem(b"RFC822.SIZE", CONTENT, _size, kind=_named),
+    FetchItem(b"ENVELOPE", HEADER, _envelope, kind=_named),
+    FetchItem(b"BODYSTRUCTURE", CONTENT, _bodystructure, kind=_named),
+    FetchItem(b"BODY", CONTENT, _body, kind=_named),
+    FetchItem(b"BODY[]", _section_reads, _body_section, sets_seen=_unless_peek, kind=_header_fields),
     FetchItem(b"RFC822", CONTENT, _rfc822, sets_seen=_always),
     FetchItem(b"RFC822.HEADER", HEADER, _rfc822_header),
     FetchItem(b"RFC822.TEXT", CONTENT, _rfc822_text, sets_seen=_always),

@@ -7,6 +7,7 @@ blocking: one process serves one client, so waiting for it is right.  Nothing wa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from imapd.session import Session
+    from imapd.view import View
     from maildir.incoming import Incoming
 
 STALL_SECONDS = 60
 WRITE_OCTETS = 65536  # what is queued is written out when it is so much
 MOST_OCTETS = 131072  # in one write: a slow client has STALL_SECONDS to take them
 READ_OCTETS = 65536
+REST_SECONDS = 0.1  # a client that is silent for so long leaves time for what nobody waits for
 
 
 class Disconnected(Exception):
@@ -53,6 +56,7 @@ class Driver:
         self._queued = 0  # octets in _out
         self._fragmenter = fragment.Fragmenter()
         self._incoming: Incoming | None = None
+        self._view: View | None = None  # the selected mailbox
         self._waiting = False
         self._stop = False
         self._wake = -1
@@ -106,11 +110,20 @@ class Driver:
 
         tell is called with the state of RFC 3501 section 3 when that has changed.
         """
-        selected = False
+        try:
+            self._serve(session, tell)
+        finally:
+            if self._view is not None:
+                self._leave(self._view)
+
+    def _serve(self, session: Session, tell: Callable[[str], None]) -> None:
         while not session.logged_out:
-            if (session.view is not None) != selected:
-                selected = not selected
-                tell("selected" if selected else "authenticated")
+            if session.view is not self._view:
+                if (session.view is None) != (self._view is None):
+                    tell("authenticated" if session.view is None else "selected")
+                before, self._view = self._view, session.view
+                if before is not None:
+                    self._leave(before)
             event = self._next_event()
             if isinstance(event, fragment.Command):
                 self._answer(dispatch.execute(session, event))
@@ -120,6 +133,12 @@ class Driver:
                 self._receive(session, event)
             else:
                 self._answer(dispatch.too_long(session, event.prefix))
+
+    def _leave(self, view: View) -> None:
+        """The client has its answer, then what was found out for it is kept."""
+        with contextlib.suppress(Disconnected):
+            self.flush()
+        view.index.close()
 
     def _next_event(self) -> fragment.Command | fragment.Literal | fragment.Chunk | fragment.TooLong:
         while True:
@@ -135,7 +154,7 @@ class Driver:
         try:
             if self._stop:
                 raise Shutdown
-            ready = self._readable(seconds)
+            ready = self._readable_at_last(seconds)
             if self._stop:
                 raise Shutdown
         finally:
@@ -150,6 +169,31 @@ class Driver:
             raise Disconnected
         self.received += len(octets)
         return octets
+
+    def _readable_at_last(self, seconds: float) -> bool:
+        """The same as _readable(), with what can be done meanwhile; not while a command is being sent."""
+        if self._view is None or self._fragmenter.octets_wanted:
+            return self._readable(seconds)
+        deadline = time.monotonic() + seconds
+        later: float | None = REST_SECONDS
+        while later is not None and seconds > 0:
+            if self._readable(min(later, seconds)) or self._stop:
+                return True
+            later = self._idle(self._view)
+            seconds = max(deadline - time.monotonic(), 0)
+        return self._readable(seconds)
+
+    def _idle(self, view: View) -> float | None:
+        # A signal waits for this: it ends between two writes of the index.
+        self._waiting = False
+        try:
+            later = view.idle()
+        except OSError:
+            later = None  # what is wrong with the folder is told when a client asks for it
+        self._waiting = True
+        if self._stop:
+            raise Shutdown
+        return None if later is None else max(later, REST_SECONDS)
 
     def _readable(self, seconds: float) -> bool:
         """Whether the client sends something in time; returns early when a signal has come."""

@@ -6,16 +6,16 @@ Answers are yielded as they are made: neither a list of responses nor a large me
 from __future__ import annotations
 
 from couriertcpd import log
-from imapd import fetchitems
+from imapd import fetchcolumns, fetchitems
 from imapd.errors import Bad, No
-from imapd.feature import NOTHING, SELECTED, Command, Feature, FetchItem
+from imapd.feature import SELECTED, Command, Feature, FetchItem
 from imapd.message import Message
 from imapd.wire import fetchatt, response
 from maildir import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator
 
     from imapd.session import Session
     from imapd.view import View
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from imapd.wire.numset import SequenceSet
 
     Rows = list[tuple[FetchItem, Item]]
-
-BLOCK = 1000  # messages whose answers are put together at once
 
 
 def parse(arguments: Arguments) -> tuple[SequenceSet, list[Item]]:
@@ -45,16 +43,24 @@ def uid_fetch(session: Session, messages: SequenceSet, items: list[Item]) -> Gen
     yield from _fetch(session, messages.indexes_of_uids(session.selected().uids), items, True)
 
 
-def _fetch(
-    session: Session, indexes: Iterable[int], items: list[Item], by_uid: bool
-) -> Generator[bytes, None, None]:
+def _fetch(session: Session, indexes: Iterable[int], items: list[Item], by_uid: bool) -> Generator[bytes, None, None]:
     view = session.selected()
     rows = _rows(session, items)
-    reads = max(row.reads(item) for row, item in rows)
     sets_seen = not view.read_only and any(row.sets_seen is not None and row.sets_seen(item) for row, item in rows)
-    if reads == NOTHING:
-        yield from _from_view(view, list(indexes), rows)
-        return
+    if not sets_seen and fetchcolumns.can_tell(rows):
+        problem = yield from fetchcolumns.answers(session, view, list(indexes), rows)
+    else:
+        problem = yield from _one_by_one(session, indexes, rows, by_uid if sets_seen else None)
+    if problem is not None:
+        raise problem
+
+
+def _one_by_one(
+    session: Session, indexes: Iterable[int], rows: Rows, seen_by_uid: bool | None
+) -> Generator[bytes, None, No | None]:
+    r"""Messages as they come, with what may be large; \Seen is set and told, with the uid or not, unless it is None."""
+    view = session.selected()
+    reads = max(row.reads(item) for row, item in rows)
     problem: No | None = None
     for index in indexes:
         with Message(view, index) as message:
@@ -70,23 +76,11 @@ def _fetch(
                 problem = No("Some of the messages cannot be read.", b"SERVERBUG")
                 continue
             yield from _response(session, message, rows)
-        if sets_seen and not view.flags[index] & names.SEEN:
-            yield from _set_seen(view, index, by_uid)
-    if sets_seen:
+        if seen_by_uid is not None and not view.flags[index] & names.SEEN:
+            yield from _set_seen(view, index, seen_by_uid)
+    if seen_by_uid is not None:
         view.folder.sync_flags()
-    if problem is not None:
-        raise problem
-
-
-def _from_view(view: View, indexes: Sequence[int], rows: Rows) -> Iterator[bytes]:
-    """What the view alone can tell, many messages at a time: this is what clients ask of whole mailboxes."""
-    for start in range(0, len(indexes), BLOCK):
-        block = indexes[start : start + BLOCK]
-        columns = [row.column(view, block) for row, _ in rows if row.column is not None]
-        values = columns[0] if len(columns) == 1 else map(b" ".join, zip(*columns, strict=True))
-        yield b"".join(
-            [b"* %d FETCH (%b)\r\n" % (index + 1, value) for index, value in zip(block, values, strict=True)]
-        )
+    return problem
 
 
 def _rows(session: Session, items: list[Item]) -> Rows:

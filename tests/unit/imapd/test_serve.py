@@ -44,3 +44,30 @@ def test_a_signal_that_comes_just_before_the_wait_ends_it(restored: None, monkey
         driver.read(60)
     os.close(source)
     os.close(silent_client)
+
+
+def test_a_silent_client_leaves_time_until_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "REST_SECONDS", 0.001)
+    source, client = os.pipe()
+    driver = serve.Driver(source, client)
+
+    class View:
+        """Has three things to do, and then the client sends something."""
+
+        def __init__(self) -> None:
+            self.left = 3
+
+        def idle(self) -> float | None:
+            self.left -= 1
+            if self.left:
+                return 0
+            os.write(client, b"a NOOP\r\n")
+            return None
+
+    driver._view = view = View()  # type: ignore[assignment]
+    assert driver.read(60) == b"a NOOP\r\n"
+    assert view.left == 0
+    with pytest.raises(serve.TimedOut):
+        driver.read(0.01)
+    os.close(source)
+    os.close(client)

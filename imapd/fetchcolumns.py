@@ -1,0 +1,151 @@
+"""FETCH answers made column by column: what the index remembers of many messages at once, the rest from their files.
+
+A message's file is opened once, for all that is lacking of it, and what was found is remembered.  What is remembered
+is told even of a message that somebody has removed since the view was told: it still is in the view (RFC 2180 section
+4.1.2), and it cannot have changed.
+"""
+
+from __future__ import annotations
+
+from couriertcpd import log
+from imapd.errors import No
+from imapd.message import Message
+from imapd.wire import response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from imapd.feature import FetchItem
+    from imapd.session import Session
+    from imapd.view import View
+    from imapd.wire.fetchatt import Item
+
+    Rows = list[tuple[FetchItem, Item]]
+    Column = list[bytes | int | None]
+
+BLOCK = 256  # messages whose columns are in memory at once
+_OCTETS = 65536  # of what was worked out, after which it is told
+
+# A list of header fields that was never asked for before is remembered when it is asked of so many messages at once.
+_WORTH = 10
+
+
+def can_tell(rows: Rows) -> bool:
+    """Whether all of these items can be told so: each is in the view, or small."""
+    return all(row.column is not None or row.kind(item) is not None for row, item in rows)
+
+
+def answers(session: Session, view: View, indexes: Sequence[int], rows: Rows) -> Generator[bytes, None, No | None]:
+    """The responses; returns what was wrong with some of the messages."""
+    kinds = _kinds(view, rows, len(indexes))
+    template = b"* %d FETCH (" + b" ".join([row.template for row, _ in rows]) + b")\r\n"
+    problem = None
+    for start in range(0, len(indexes), BLOCK):
+        block = _Block(session, view, indexes[start : start + BLOCK], rows, kinds)
+        yield from block.lines(template)
+        problem = problem or block.problem
+    return problem
+
+
+def _kinds(view: View, rows: Rows, messages: int) -> list[bytes]:
+    """What each item is remembered as, b"" for those that are not."""
+    kinds = [b"" if row.column is not None else row.kind(item) or b"" for row, item in rows]
+    if messages < _WORTH and any(item.section is not None for _, item in rows):
+        known = view.index.kinds()
+        kinds = [
+            kind if item.section is None or kind in known else b"" for kind, (_, item) in zip(kinds, rows, strict=True)
+        ]
+    return kinds
+
+
+class _Block:
+    """Some messages, and what is known of them, by item."""
+
+    def __init__(self, session: Session, view: View, indexes: Sequence[int], rows: Rows, kinds: list[bytes]) -> None:
+        self._session = session
+        self._view = view
+        self._indexes = indexes
+        self._rows = rows
+        self._kinds = kinds
+        first, end = indexes[0], indexes[-1] + 1
+        in_a_row = end - first == len(indexes)
+        self._uids: Sequence[int] = view.uids[first:end] if in_a_row else [view.uids[index] for index in indexes]
+        self._columns = [self._column(row, item, kind) for (row, item), kind in zip(rows, kinds, strict=True)]
+        self.problem: No | None = None
+
+    def _column(self, row: FetchItem, item: Item, kind: bytes) -> Column:
+        if row.column is not None:
+            return list(row.column(self._view, self._indexes))
+        return list(self._view.index.values(kind, self._uids)) if kind else [None] * len(self._indexes)
+
+    def lines(self, template: bytes) -> Iterator[bytes]:
+        """The responses, many in one piece."""
+        lacking = [place for place, column in enumerate(self._columns) if None in column]
+        missing = sorted({number for place in lacking for number in _gaps(self._columns[place])})
+        told = made = 0
+        for number in missing:
+            octets, trouble = self._make(number, lacking)
+            made += octets
+            if trouble is not None:
+                yield self._join(template, told, number)
+                yield trouble
+                told, made = number + 1, 0
+            elif made >= _OCTETS:
+                yield self._join(template, told, number + 1)
+                told, made = number + 1, 0
+        yield self._join(template, told, len(self._indexes))
+
+    def _make(self, number: int, lacking: list[int]) -> tuple[int, bytes | None]:
+        """Work out what is lacking of one message; returns its octets, and what to tell instead if it cannot be."""
+        wanted = [place for place in lacking if self._columns[place][number] is None]
+        index, uid = self._indexes[number], self._uids[number]
+        session, view = self._session, self._view
+        counted = session.header_octets
+        octets = 0
+        with Message(view, index) as message:
+            try:
+                message.need(max(self._rows[place][0].reads(self._rows[place][1]) for place in wanted))
+                for place in wanted:
+                    row, item = self._rows[place]
+                    value = row.render(session, message, item)
+                    value = value if isinstance(value, bytes) else b"".join(value)
+                    octets += len(value)
+                    self._columns[place][number] = value
+                    if self._kinds[place]:
+                        view.index.remember(self._kinds[place], uid, value)
+            except FileNotFoundError:
+                self.problem = self.problem or No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
+                return 0, b""
+            except OSError as error:
+                log.err(f"{session.user}: {log.printable(view.name(index))}: {error.strerror}")
+                self.problem = No("Some of the messages cannot be read.", b"SERVERBUG")
+                return 0, response.untagged(b"NO [ALERT] Cannot open message %d" % (index + 1))
+            finally:
+                session.header_octets = counted  # they are counted when they are told
+        return octets, None
+
+    def _join(self, template: bytes, start: int, end: int) -> bytes:
+        """The responses for some of the messages, whose values are let go."""
+        if start >= end:
+            return b""
+        whole = start == 0 and end == len(self._indexes)
+        columns = self._columns if whole else [column[start:end] for column in self._columns]
+        for (_, item), column in zip(self._rows, columns, strict=True):
+            if item.section is not None:
+                self._session.header_octets += _literal_octets(column)
+        numbers = [index + 1 for index in self._indexes[start:end]]
+        if not whole:
+            for column in self._columns:
+                column[start:end] = [b""] * (end - start)
+        return b"".join([template % row for row in zip(numbers, *columns, strict=True)])
+
+
+def _gaps(column: Column) -> list[int]:
+    return [number for number, value in enumerate(column) if value is None]
+
+
+def _literal_octets(column: Column) -> int:
+    r"""The octets of the literals in `NAME {n}\r\n...` values."""
+    values: list[bytes] = column  # type: ignore[assignment]
+    return sum(map(len, values)) - sum([value.index(b"\n") for value in values]) - len(values)

@@ -1,0 +1,96 @@
+"""FETCH by columns: what is remembered, and what is told of messages that are gone."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from imapd import fetchcolumns, registry
+from imapd.commands import fetch
+from imapd.errors import No
+from imapd.session import Session
+from imapd.view import View
+from imapd.wire.lexer import Arguments
+from maildir.account import Account
+from maildir.folder import Folder
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    for part in ("cur", "new", "tmp"):
+        (tmp_path / part).mkdir()
+    for number in range(1, 301):
+        path = tmp_path / "cur" / f"{number}.a.h:2,S"
+        path.write_bytes(b"Subject: s%d\nX-Odd: %d\n\n%s" % (number, number, b"x\n" * number))
+        os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+    account = Account(os.fsencode(tmp_path))
+    made = Session(account, "sam", registry.FETCH_ITEMS, registry.STATUS_ITEMS)
+    folder = Folder(os.fsencode(tmp_path))
+    made.view = View(b"INBOX", b".", folder, folder.scan(), read_only=False)
+    return made
+
+
+def told(session: Session, what: bytes) -> list[bytes]:
+    return b"".join(run(session, what)).splitlines(keepends=True)
+
+
+def run(session: Session, what: bytes) -> Generator[bytes, None, None]:
+    return fetch.fetch(session, *fetch.parse(Arguments(b" " + what)))
+
+
+ALL = b"1:* (UID FLAGS RFC822.SIZE INTERNALDATE ENVELOPE BODY BODYSTRUCTURE)"
+
+
+def test_what_is_remembered_is_told_as_it_was_read(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = told(session, ALL)
+    assert len(first) == 300
+    assert first[299].startswith(b"* 300 FETCH (UID 300 FLAGS (\\Seen \\Recent) RFC822.SIZE 929 INTERNALDATE ")
+
+    def opened(*_: object) -> None:
+        raise AssertionError("a message was opened")
+
+    monkeypatch.setattr(fetchcolumns, "Message", opened)
+    assert told(session, ALL) == first
+    assert told(session, b"7,9:11,300 RFC822.SIZE") == [
+        b"* %d FETCH (RFC822.SIZE %d)\r\n"
+        % (number, len(b"Subject: s%d\r\nX-Odd: %d\r\n\r\n" % (number, number)) + 3 * number)
+        for number in (7, 9, 10, 11, 300)
+    ]
+
+
+def test_the_octets_of_header_fields_are_counted_however_they_are_told(session: Session) -> None:
+    what = b"1:* BODY.PEEK[HEADER.FIELDS (Subject)]"
+    first = b"".join(run(session, what))
+    counted = session.header_octets
+    assert counted == sum(len(b"Subject: s%d\r\n\r\n" % number) for number in range(1, 301))
+    assert b"".join(run(session, what)) == first
+    assert session.header_octets == 2 * counted
+
+
+def test_fields_that_are_asked_of_few_messages_are_not_remembered(session: Session) -> None:
+    assert session.view is not None
+    told(session, b"1:3 BODY.PEEK[HEADER.FIELDS (X-Odd)]")
+    assert session.view.index.kinds() == []
+    told(session, b"1:30 BODY.PEEK[HEADER.FIELDS (X-Odd)]")
+    assert session.view.index.kinds() == [b'BODY[HEADER.FIELDS ("X-Odd")]']
+
+
+def test_a_message_that_is_gone_is_told_while_it_is_remembered(session: Session, tmp_path: Path) -> None:
+    first = told(session, b"1:5 ENVELOPE")
+    (tmp_path / "cur/3.a.h:2,S").unlink()
+    assert told(session, b"1:5 ENVELOPE") == first
+    answer: list[bytes] = []
+    with pytest.raises(No) as raised:
+        answer.extend(run(session, b"1:5 (ENVELOPE RFC822.SIZE)"))
+    assert raised.value.code == b"EXPUNGEISSUED"
+    assert [line.split()[1] for line in b"".join(answer).splitlines()] == [b"1", b"2", b"4", b"5"]
+
+
+def test_large_values_are_told_before_there_are_many(session: Session, tmp_path: Path) -> None:
+    for number in range(1, 11):
+        (tmp_path / f"cur/{number}.a.h:2,S").write_bytes(b"X-Odd: " + b"y" * 60_000 + b"\n\n")
+    pieces = list(run(session, b"1:20 BODY.PEEK[HEADER]"))
+    assert max(map(len, pieces)) < 200_000
+    lines = b"".join(pieces).split(b"\r\n* ")
+    assert [line.removeprefix(b"* ").split()[0] for line in lines] == [b"%d" % number for number in range(1, 21)]
