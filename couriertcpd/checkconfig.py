@@ -50,6 +50,11 @@ LATER = frozenset(
 # In no *.dist file, but they do have an effect: told of in man pages only, or meaning something to every program.
 EFFECTIVE = frozenset({"HOSTNAME", "IMAP_TLS_REQUIRED", "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"})
 
+# What a value must look like, for settings of ours with which a slip would not be noticed for long.
+_VALUES = {
+    "IMAP_INDEX": (re.compile(r"on|off|yes|no|0|1|/.*|", re.IGNORECASE), "on, off or the full path of a directory"),
+}
+
 _SHIPPED_SETTING = re.compile(r"^(?:# ?)?([A-Za-z_][A-Za-z0-9_]*)=", re.MULTILINE)
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -75,6 +80,8 @@ def complaints(path: str, shipped: set[str]) -> Iterator[str]:
         line, name, value = entry
         if value.endswith("\r"):
             yield f"{path}:{line}: {name} ends in a carriage return: save the file with Unix line ends"
+        if name in _VALUES and "$" not in value and not _VALUES[name][0].fullmatch(value):
+            yield f"{path}:{line}: {name}={value}: must be {_VALUES[name][1]}"
         if name in known or (name.startswith("AUTHSERVICE") and name.removeprefix("AUTHSERVICE").isdigit()):
             continue
         if name in HISTORIC:

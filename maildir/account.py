@@ -9,7 +9,7 @@ import errno
 import time
 
 from couriertcpd import log
-from maildir import fs, names, purge, subscriptions, uidlist
+from maildir import fs, indexfile, names, purge, subscriptions, uidlist
 from maildir.folder import Folder
 from maildir.uidlistfile import UidListFile
 
@@ -84,6 +84,7 @@ class Account:
             raise PermissionError(errno.EPERM, "INBOX cannot be deleted", path)
         uid_list = UidListFile(path).read() if fs.is_directory(path) else None
         doomed = self.root + b"/tmp/" + names.temporary() + purge.REMOVED
+        indexfile.drop_elsewhere(path)
         fs.rename(path, doomed)
         fs.sync_directory(self.root)
         _discard(doomed)
@@ -145,6 +146,7 @@ class Account:
         done: list[tuple[bytes, bytes]] = []
         try:
             for source, target in moves:
+                indexfile.drop_elsewhere(source)
                 done.append((source, target))  # first: an error need not mean that nothing happened
                 fs.rename(source, target)
             fs.sync_directory(self.root)

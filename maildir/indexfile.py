@@ -192,6 +192,15 @@ def drop(folder: bytes) -> None:
     _remove(folder, path, 0)
 
 
+def drop_elsewhere(folder: bytes) -> None:
+    """Remove the index of a folder that is about to be removed or renamed, if it would be left behind."""
+    if environ.text("IMAP_INDEX").startswith("/"):
+        try:
+            drop(folder)
+        except OSError as error:
+            log.warn(f"{log.printable(folder)}: its index is left behind: {error.strerror}")
+
+
 def _remove(folder: bytes, path: bytes, inode: int) -> None:
     """Unlink the files, if the database is the one with that inode (0: whichever it is)."""
     with _alone(os.path.dirname(path) or folder):

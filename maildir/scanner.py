@@ -14,6 +14,7 @@ from couriertcpd import log
 from maildir import fs, heap, listing, lock, names, recent, snapshot, uidlist
 from maildir.columns import MASK, SHIFT, SPAN
 from maildir.indexrows import Reading
+from maildir.marks import Marks
 from maildir.nametable import FileNames, NameTable
 from maildir.snapshot import Match, Snapshot, Status
 from maildir.uidlist import UidList
@@ -30,32 +31,7 @@ if TYPE_CHECKING:
 
 _LOCKED_SECONDS = 0.2  # until a database that somebody else writes to is tried again
 _MANY = 5000  # messages whose names take memory that is worth while to give back
-_LARGE_DIRECTORY = 1 << 20  # octets of the directory itself: some ten thousand names
 _SEEN = bytes(bool(flags & names.SEEN) for flags in range(256))
-
-
-class Marks:
-    """What changes when anything in a folder changes.
-
-    settled says that no change can hide in the grain of the file times, origin that none can in those of the uid list:
-    its mark, or b"".
-    """
-
-    __slots__ = ("large", "octets", "origin", "settled", "settles")
-
-    def __init__(self, folder: bytes, uid_list: tuple[int, int, int] | None) -> None:
-        oldest = time.time_ns() - listing.SETTLED_NS
-        cur, new = fs.stat(folder + b"/cur/"), fs.stat(folder + b"/new/")
-        self.large = cur.st_size > _LARGE_DIRECTORY
-        times = cur.st_mtime_ns, new.st_mtime_ns, uid_list[2] if uid_list else 0
-        self.settled = uid_list is not None and max(times) < oldest
-        self.settles = (max(times) - oldest) / 1e9  # in so many seconds
-        self.origin = b"%d %d %d" % uid_list if uid_list and uid_list[2] < oldest else b""
-        # The times of the inodes tell when somebody has set the others back.
-        self.octets = b"%d %d %d, %d %d %d, %d %d %d" % (
-            cur.st_ino, cur.st_mtime_ns, cur.st_ctime_ns, new.st_ino, new.st_mtime_ns, new.st_ctime_ns,
-            *(uid_list or (0, 0, 0)),
-        )  # fmt: skip
 
 
 class Scanner:
@@ -337,6 +313,31 @@ class Scanner:
 
     def status(self) -> Status:
         """How much there is; moves and writes nothing."""
+        marks = self.marks()
+        counts = self._index.counts(marks.octets)
+        if counts is not None:
+            noted = recent.look(self._folder, counts.uidvalidity)
+            stored = None if noted is None else self._index.stored(marks.octets)
+            if noted is None or stored is not None:
+                fresh = 0 if noted is None or stored is None else _from(stored.uids, noted)
+                return Status(counts.messages, fresh, counts.uidnext, counts.uidvalidity, counts.unseen)
+        return self._status_quickly() or self._status_slowly()
+
+    def _status_quickly(self) -> Status | None:
+        """By columns, when nothing is new."""
+        listed = self._uid_list.columns()
+        if listed is None or not listed.uidvalidity or any(name[:1] != b"." for name in fs.listdir(self._new)):
+            return None
+        parts = snapshot.take_apart(listing.read(self._cur).names)
+        joined = None if parts is None else parts.in_order(listed.keys)
+        if joined is None:
+            return None
+        noted = recent.look(self._folder, listed.uidvalidity)
+        fresh = 0 if noted is None else _from(listed.uids, noted)
+        unseen = joined[0].translate(_SEEN).count(0)
+        return Status(len(listed.keys), fresh, listed.uidnext, listed.uidvalidity, unseen)
+
+    def _status_slowly(self) -> Status:
         arrived = {names.base(name) for name in fs.listdir(self._new) if name[:1] != b"."}
         uid_list = self._uid_list.read() or UidList(uidlist.first_uidvalidity(int(time.time())))
         by_base = self._with_missed(uid_list.uids, listing.read(self._cur))
@@ -347,6 +348,11 @@ class Scanner:
         noted = recent.look(self._folder, uid_list.uidvalidity)
         listed = 0 if noted is None else sum(uid >= noted and base in by_base for base, uid in uid_list.uids.items())
         return Status(messages, unlisted + listed, uid_list.uidnext + unlisted, uid_list.uidvalidity, messages - seen)
+
+
+def _from(uids: array[int], lowest: int) -> int:
+    """How many uids are not below another."""
+    return len(uids) - bisect_left(uids, lowest)
 
 
 def _reading(found: Snapshot, marks: bytes, origin: bytes, table: NameTable) -> Reading:

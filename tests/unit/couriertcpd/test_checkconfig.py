@@ -108,3 +108,15 @@ def test_a_missing_file_fails(tmp_path, capsys):
 def test_misuse_prints_the_usage(capsys):
     assert main(["checkconfig"]) == 1
     assert capsys.readouterr().err == "Usage: checkconfig FILE ...\n"
+
+
+@pytest.mark.parametrize("value", ["on", "OFF", "/var/cache/index", "", "$DEFDOMAIN"])
+def test_where_the_index_may_be(check, value):
+    assert not any("must be" in line for line in check(f"IMAP_INDEX={value}\n")[1])
+
+
+@pytest.mark.parametrize("value", ["indexes", "onn", "./x"])
+def test_where_it_may_not_be(check, value):
+    assert f"WARN: imapd:1: IMAP_INDEX={value}: must be on, off or the full path of a directory" in check(
+        f"IMAP_INDEX={value}\n"
+    )[1]
