@@ -7,6 +7,8 @@ is told even of a message that somebody has removed since the view was told: it 
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from couriertcpd import log
 from imapd.errors import No
 from imapd.message import Message
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     Rows = list[tuple[FetchItem, Item]]
     Column = list[bytes | int | None]
 
-BLOCK = 256  # messages whose columns are in memory at once
+BLOCK = 256  # uids whose columns are in memory at once; a multiple of columns.SPAN
 _OCTETS = 65536  # of what was worked out, after which it is told
 
 # A list of header fields that was never asked for before is remembered when it is asked of so many messages at once.
@@ -41,10 +43,15 @@ def answers(session: Session, view: View, indexes: Sequence[int], rows: Rows) ->
     kinds = _kinds(view, rows, len(indexes))
     template = b"* %d FETCH (" + b" ".join([row.template for row, _ in rows]) + b")\r\n"
     problem = None
-    for start in range(0, len(indexes), BLOCK):
-        block = _Block(session, view, indexes[start : start + BLOCK], rows, kinds)
+    start = 0
+    while start < len(indexes):
+        # A block ends where one of the index's does: none is read twice.
+        border = (view.uids[indexes[start]] // BLOCK + 1) * BLOCK
+        end = bisect_left(indexes, border, start, key=view.uids.__getitem__)
+        block = _Block(session, view, indexes[start:end], rows, kinds)
         yield from block.lines(template)
         problem = problem or block.problem
+        start = end
     return problem
 
 

@@ -26,7 +26,7 @@ class Item:
     BODY without a section is the structure, BODY with one is text.  `partial` is (start, count or None) or None.
     """
 
-    __slots__ = ("name", "partial", "peek", "section")
+    __slots__ = ("_response_name", "name", "partial", "peek", "section")
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Item:
         self.section = section
         self.partial = partial
         self.peek = peek
+        self._response_name = b""  # when it has been asked for
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Item):
@@ -59,7 +60,10 @@ class Item:
         """What the response calls it: `BODY[1]<0>` for BODY.PEEK[1]<0.10>."""
         if self.section is None:
             return self.name
-        return self.section.response_name(None if self.partial is None else self.partial[0], self.name)
+        if not self._response_name:
+            start = None if self.partial is None else self.partial[0]
+            self._response_name = self.section.response_name(start, self.name)
+        return self._response_name
 
 
 def parse(args: "Arguments") -> list[Item]:
