@@ -14,8 +14,8 @@ from itertools import islice
 from operator import ge
 
 from couriertcpd import log
-from maildir import columns
-from maildir.indexfile import IndexFile, Unusable
+from maildir import columns, viewfile
+from maildir.indexfile import IndexFile, Unusable, path_of
 from maildir.indexrows import BASE, NAME, Rows
 
 TYPE_CHECKING = False
@@ -37,8 +37,8 @@ class Index:
     """The index of one folder, for one process."""
 
     __slots__ = (
-        "_asked", "_block", "_buffer", "_buffered", "_file", "_folder", "_generation", "_off", "_pending", "_rows",
-        "_uidvalidity",
+        "_asked", "_block", "_buffer", "_buffered", "_doubtful", "_file", "_folder", "_generation", "_off", "_pending",
+        "_rows", "_uidvalidity",
     )  # fmt: skip
 
     def __init__(self, folder: bytes) -> None:
@@ -48,6 +48,7 @@ class Index:
         self._off = False  # given up for this session
         self._generation: int | None = None  # while the file has this one, uids mean to it what they mean to us
         self._uidvalidity = 0
+        self._doubtful = False  # whether the copy of the view may be of another generation than the database
         self._pending: Reading | None = None
         self._asked: dict[bytes, None] = {}
         self._buffer: dict[bytes, dict[int, bytes]] = {}
@@ -105,7 +106,7 @@ class Index:
         assert generation is not None  # noqa: S101
         found = self._attempt(lambda rows: rows.read(generation, kind, uids))
         if found is None:
-            self._generation = None
+            self._generation, self._doubtful = None, True
         return found
 
     def remember(self, kind: bytes, uid: int, value: bytes) -> None:
@@ -136,7 +137,7 @@ class Index:
     def _flush(self, rows: Rows) -> None:
         generation, uidvalidity = rows.meta()
         if self._generation is not None and generation != self._generation:
-            self._generation = None
+            self._generation, self._doubtful = None, True
             return
         if uidvalidity != self._uidvalidity:
             if not self._uidvalidity or BASE not in self._buffer:
@@ -204,7 +205,11 @@ class Index:
 
     def stored(self, marks: bytes) -> Stored | None:
         """The folder as a scan under these marks found it; from now on values are those of its messages."""
-        found = None if not self._there() else self._attempt(lambda rows: rows.stored(marks))
+        found = None
+        if not self._doubtful:
+            found = viewfile.read(self._path(), marks)
+        if found is None and self._there():
+            found = self._attempt(lambda rows: rows.stored(marks))
         if found is None:
             return None
         generation, stored = found
@@ -215,7 +220,17 @@ class Index:
 
     def counts(self, marks: bytes) -> Stored | None:
         """How much the folder held when it was scanned under these marks."""
-        return self._attempt(lambda rows: rows.counts(marks)) if self._there() else None
+        found = viewfile.counts(self._path(), marks)
+        if found is None and self._there():
+            found = self._attempt(lambda rows: rows.counts(marks))
+        return found
+
+    def _path(self) -> bytes:
+        """Where the index is, b"" when there can be none."""
+        try:
+            return b"" if self._off else path_of(self._folder)
+        except Unusable:
+            return b""
 
     def _there(self) -> bool:
         """Whether there is a file: one is only made when there is something to put into it."""
@@ -233,10 +248,16 @@ class Index:
         """Store what a scan has found, if that is due; True when uids mean the same to the index as to us."""
         reading = self._pending
         if reading is not None:
-            generation = self._attempt(lambda rows: rows.write(lambda: rows.store(reading)))
+            generation = self._attempt(lambda rows: self._store(rows, reading))
             if generation is not None:
-                self._generation, self._pending = generation, None
+                self._generation, self._pending, self._doubtful = generation, None, False
         return self._generation is not None
+
+    def _store(self, rows: Rows, reading: Reading) -> int:
+        generation = rows.write(lambda: rows.store(reading))
+        if reading.marks:
+            viewfile.write(self._path(), generation, reading)
+        return generation
 
     def _meant(self, uidvalidity: int) -> None:
         if uidvalidity != self._uidvalidity:
@@ -273,6 +294,7 @@ class Index:
         return self._rows
 
     def _forget(self) -> None:
+        self._doubtful = self._doubtful or self._rows is not None
         self._rows = None
         self._generation = None
         self._block = {}

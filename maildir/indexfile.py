@@ -29,7 +29,7 @@ NAME = b"courierimapindex"
 APPLICATION_ID = 0x43494458
 VERSION = 1
 BUSY_SECONDS = 0.1  # how long somebody else's transaction is waited for
-SUFFIXES = (b"-wal", b"-shm", b"")  # the database itself last
+SUFFIXES = (b"-view", b"-wal", b"-shm", b"")  # the database itself last
 OFF_WORDS = ("off", "no", "0")
 
 _SCHEMA = """

@@ -172,7 +172,7 @@ class Rows:
         """The values of a kind for these uids, in their order; None when the generation is another one now."""
         number = self.number(kind)
         if number is None:
-            return [None] * len(uids)
+            return [None] * len(uids) if self.meta()[0] == generation else None
         first, last = min(uids[0], uids[-1]) >> SHIFT, max(uids[0], uids[-1]) >> SHIFT
         if last - first <= len(uids):
             return self._in_blocks(generation, uids, self._blocks(number << 32 | first, number << 32 | last))

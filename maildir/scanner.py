@@ -58,9 +58,9 @@ class Scanner:
         """What there is: see Folder.scan()."""
         marks = self.marks()
         if self._last is not None and marks.octets == self._last_marks:
-            if self._index.lost:
-                self._index.stored(marks.octets)
-            return self._last
+            # Another session may have found that the index was wrong: then all are to look again.
+            if not self._index.lost or self._index.stored(marks.octets) is not None:
+                return self._last
         if write:
             remembered = self._remembered(marks)
             if remembered is not None:

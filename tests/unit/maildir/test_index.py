@@ -339,3 +339,53 @@ class TestElsewhere:
         assert list(user.iterdir())
         indexfile.drop(root)
         assert not list(user.iterdir())
+
+
+class TestCopyOfTheView:
+    """A folder is opened from a small file beside the database, and the database only when values are asked for."""
+
+    def test_the_database_is_not_opened(self, root, index, monkeypatch) -> None:
+        monkeypatch.setattr(indexfile.IndexFile, "connection", lambda self: pytest.fail("opened"))
+        again = Index(root)
+        found = again.stored(MARKS)
+        assert found is not None
+        assert (found.uidnext, found.messages, found.unseen, found.flags) == (1001, 1000, 1000, bytes(1000))
+        assert found.uids == array("I", range(1, 1001))
+        counts = again.counts(MARKS)
+        assert counts is not None
+        assert (counts.messages, counts.unseen) == (1000, 1000)
+
+    @pytest.mark.parametrize("place", [0, 30, 45, 60, 100, 2000, -1])
+    def test_a_copy_with_an_octet_that_differs_is_none(self, root, index, place) -> None:
+        index.close()
+        path = Path(os.fsdecode(root + b"/courierimapindex-view"))
+        octets = bytearray(path.read_bytes())
+        octets[place] ^= 1
+        path.write_bytes(octets)
+        os.unlink(root + b"/courierimapindex")
+        assert Index(root).stored(MARKS) is None
+
+    @pytest.mark.parametrize("length", [0, 10, 100, 5000])
+    def test_nor_is_one_that_is_cut_off(self, root, index, length) -> None:
+        index.close()
+        os.truncate(root + b"/courierimapindex-view", length)
+        os.unlink(root + b"/courierimapindex")
+        assert Index(root).stored(MARKS) is None
+
+    def test_without_it_the_database_tells(self, root, index) -> None:
+        os.unlink(root + b"/courierimapindex-view")
+        found = Index(root).stored(MARKS)
+        assert found is not None
+        assert found.messages == 1000
+
+    def test_one_of_another_database_gives_no_values(self, root, index) -> None:
+        index.close()
+        os.unlink(root + b"/courierimapindex")
+        again = Index(root)
+        assert again.stored(MARKS) is not None
+        assert again.values(indexrows.BASE, [1]) == [None]
+        assert again.lost
+        assert again.stored(MARKS) is None
+        again.offer(reading({1: b"other"}))
+        assert again.values(indexrows.BASE, [1]) == [b"other"]
+        assert not again.lost
