@@ -1,0 +1,120 @@
+"""Sessions that are killed at random instants while they fill the index: the folder opens, all answers are right."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from imapd.indexcheck import Check, Database
+from maildir.folder import Folder
+from tests.faults.indexed import Box, settle_quickly
+from tests.forked import Client, Ended, check_log
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+MESSAGES = 300
+COMMANDS = (
+    b"SELECT INBOX", b"FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)", b"FETCH 1:* ENVELOPE",
+    b"FETCH 1:* BODYSTRUCTURE", b"FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT FROM DATE)]", b"SEARCH SUBJECT x7x",
+    b"STORE 1:9 +FLAGS (\\Flagged)", b"STORE 1:9 -FLAGS (\\Flagged)", b"SEARCH FROM ann", b"NOOP",
+)  # fmt: skip
+
+
+def _send(client: Client, chance: random.Random) -> None:
+    """Some commands at once, so that the server goes from one to the next without waiting."""
+    for command in (COMMANDS[0], *chance.sample(COMMANDS, 6), COMMANDS[2], COMMANDS[3]):
+        client.send(command)
+
+
+def _read_for(client: Client, seconds: float) -> None:
+    """Take answers, until the time has come."""
+    with select.epoll() as poll:
+        poll.register(client.connection, select.EPOLLIN)
+        while poll.poll(seconds):
+            seconds /= 2
+            try:
+                client.receive()
+            except Ended:
+                return
+
+
+def _check_index(box: Box) -> int:
+    """Whether all that is remembered is right; gives how many values that are."""
+    database = Database(os.fsencode(box.index))
+    os.environ["IMAP_INDEX"] = "off"  # noqa: TID251
+    try:
+        check = Check(database, Folder(os.fsencode(box.path)))
+        check.run(lambda done, count: None)
+    finally:
+        database.close()
+        del os.environ["IMAP_INDEX"]  # noqa: TID251
+    assert check.problems == []
+    return check.values
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_random_instants(seed: int, scratch: Path) -> None:
+    box = Box(scratch, MESSAGES)
+    chance = random.Random(seed)
+    for _ in range(12):
+        with box.session([settle_quickly]) as imapd:
+            _send(imapd.client, chance)
+            _read_for(imapd.client, chance.random() ** 2 / 4)
+            imapd.kill()
+            assert imapd.end() in (-signal.SIGKILL, 0)
+        box.check_anew([settle_quickly])
+    check_log(box.log)
+    assert "courierimapindex" not in box.log.read_text()  # what a killed session leaves is whole
+    box.wait()
+    box.check_anew([settle_quickly])
+    assert _check_index(box) >= MESSAGES * 3
+
+
+class _Killer:
+    """In an imapd: dies at the N-th step of SQLite's virtual machine."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def __call__(self) -> None:
+        real = sqlite3.connect
+
+        def connect(*args: object, **settings: object) -> sqlite3.Connection:
+            connection = real(*args, **settings)  # type: ignore[arg-type]
+            connection.set_progress_handler(self._tick, 7)
+            return connection
+
+        sqlite3.connect = connect  # type: ignore[assignment]
+
+    def _tick(self) -> int:
+        self._step -= 1
+        if self._step <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_inside_the_database(seed: int, scratch: Path) -> None:
+    box = Box(scratch, MESSAGES)
+    chance = random.Random(100 + seed)
+    killed = 0
+    for _ in range(12):
+        with box.session([settle_quickly, _Killer(int(1.5 ** chance.uniform(1, 22)))]) as imapd:
+            try:
+                for command in COMMANDS:
+                    imapd.client.command(command)
+            except Ended:
+                pass
+            killed += imapd.end() == -signal.SIGKILL
+        box.check_anew([settle_quickly])
+    check_log(box.log)
+    assert killed >= 4
+    box.wait()
+    box.check_anew([settle_quickly])
+    assert _check_index(box) >= MESSAGES * 3
