@@ -113,7 +113,8 @@ _ENTRY = struct.Struct("=16sd")  # nonce, time from which it means nothing
 class UsedTickets:
     """The nonces of tickets that were taken, shared by all processes that were forked after this was made.
 
-    The file lock_path must be one that only they can open: whoever takes a ticket locks it.
+    The file lock_path must be one that only they can open: whoever takes a ticket locks it.  Tickets from before
+    `since`, by clock(), are refused: somebody else may have taken them.
 
     A nonce stands in one of PROBES places from the one it points at, until its ticket has expired anyhow.  Where all of
     them are taken the ticket is refused: the table holds several thousand logins a second for as long as tickets live.
@@ -124,8 +125,8 @@ class UsedTickets:
     PROBES = 32
     LOCK_SECONDS = 5.0
 
-    def __init__(self, lock_path: str) -> None:
-        self.since = clock()
+    def __init__(self, lock_path: str, since: float) -> None:
+        self.since = since
         self._lock_path = lock_path
         self._table = mmap.mmap(-1, (self.PLACES + self.PROBES) * _ENTRY.size)
 

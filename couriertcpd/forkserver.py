@@ -48,6 +48,7 @@ def serve(module_name: str, argv: list[str]) -> int:
     """Be the fork server of this module; returns an exit status when connections can come no more."""
     module_name = environ.text(stageserver.MODULE) or module_name
     stage.addressee = environ.octets(stageserver.ADDRESSEE)
+    stage.restarted = environ.enabled(stageserver.RESTARTED)
     spares, reuse = _spares(), environ.enabled(stageserver.REUSE)
     for name in stageserver.SETTINGS:
         environ.drop(name)
