@@ -63,6 +63,22 @@ def sign(key: bytes | bytearray, account: Account, audience: bytes, now: float) 
 
 def verify(key: bytes | bytearray, ticket: bytes, audience: bytes, now: float, used: UsedTickets) -> Account:
     """The account of a ticket that nobody has used yet; from now on it is used.  Raises BadTicket."""
+    nonce, account = _good(key, ticket, audience, now, used.since)
+    used.take(nonce, now)
+    return account
+
+
+def rehearse() -> None:
+    """Sign and verify a ticket for nobody with a key of its own: what a process does that has yet to take one."""
+    from authdaemond.account import Account
+
+    key, audience = os.urandom(KEY_OCTETS), new_audience()
+    nobody = Account(b"nobody", b"/nonexistent", 1, 1)
+    _good(key, sign(key, nobody, audience, clock()), audience, clock(), 0.0)
+
+
+def _good(key: bytes | bytearray, ticket: bytes, audience: bytes, now: float, since: float) -> tuple[bytes, Account]:
+    """Nonce and account of a ticket that may be taken if nobody has.  Raises BadTicket."""
     if not ticket:
         raise BadTicket("no ticket")
     if len(ticket) > MAX_TICKET_OCTETS:
@@ -75,14 +91,13 @@ def verify(key: bytes | bytearray, ticket: bytes, audience: bytes, now: float, u
     issued, nonce, intended, account = _parse(payload)
     if not hmac.compare_digest(intended, audience):
         raise BadTicket("ticket for somebody else")
-    if issued < used.since:
+    if issued < since:
         raise BadTicket("ticket from before the start")
     if issued < now - LIFE_SECONDS:
         raise BadTicket("ticket expired")
     if issued > now + FUTURE_SECONDS:
         raise BadTicket("ticket from the future")
-    used.take(nonce, now)
-    return account
+    return nonce, account
 
 
 def _mac(key: bytes | bytearray, payload: bytes) -> bytes:

@@ -184,7 +184,9 @@ class Pool:
 
     def restart(self) -> None:
         """Kill the server, with the processes that wait, and start another in its place."""
-        for process in (*psutil.Process(self.server.pid).children(), psutil.Process(self.server.pid)):
+        server = psutil.Process(self.server.pid)
+        server.suspend()  # it is not to fork another while its children end
+        for process in (*server.children(), server):
             process.kill()
         self.server.ended(os.waitpid(self.server.pid, 0)[1])
         self._start()
