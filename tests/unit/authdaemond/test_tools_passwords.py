@@ -161,6 +161,7 @@ def test_interrupted() -> None:
     """Ctrl-C at the prompt ends the tool quietly, with the echo on again."""
     code = (
         "import os; os.setsid(); import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # tests in the background ignore it
         "import sys; from authdaemond.tools.userdbpw import main; sys.exit(main(sys.argv))"
     )
     master, slave = pty.openpty()
@@ -169,7 +170,10 @@ def test_interrupted() -> None:
         while not seen.endswith(b"Password: "):
             seen += os.read(master, 1000)
         os.write(master, b"\x03")
-        assert child.wait(timeout=30) == 1
+        try:
+            assert child.wait(timeout=30) == 1
+        finally:
+            child.kill()
     os.set_blocking(master, False)
     try:
         seen += os.read(master, 10000)
