@@ -106,7 +106,7 @@ class Server:
         self._wakeup = Wakeup((signal.SIGCHLD,))
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {}
-        self._watch(self._wakeup.descriptor, lambda: None)
+        self._watch(self._wakeup.descriptor, self._wakeup.drain)
         self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, RECEIVER)
         read_end, self._retire = os.pipe()
         os.dup2(read_end, RETIRE, inheritable=False)
