@@ -514,7 +514,9 @@ def test_stderr_to_the_client(serve, tmp_path: Path) -> None:
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_as_an_ordinary_user(serve, tmp_path: Path) -> None:
-    for place in (tmp_path, *tmp_path.parents[:2]):
+    for place in (tmp_path, *tmp_path.parents):
+        if not any(part.startswith("pytest-of-") for part in place.parts):
+            break
         place.chmod(0o755)
     server = serve("-user=nobody")
     talk = server.talk()
