@@ -36,6 +36,7 @@ next_socket: socket.socket | None = None  # where the next stage's processes wai
 next_program = ""  # the argv[0] that they were started for
 audience = b""  # whom a ticket must be made out to that the next stage is to accept
 addressee = b""  # whom a ticket must be made out to that this stage may accept
+restarted = False  # whether another fork server has accepted tickets that were made out so
 own_log = 2  # our own log, which whoever hands a connection over cannot lead elsewhere
 
 

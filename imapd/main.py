@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PRELOAD = (
     "authdaemond.arrival", "authdaemond.ticket", "authdaemond.ticketkey", "ctypes", "encodings.ascii",
     "encodings.cp1251", "encodings.cp1252", "encodings.iso8859_1", "encodings.iso8859_15", "encodings.iso8859_2",
-    "encodings.koi8_r", "encodings.latin_1", "encodings.utf_7", "encodings.utf_8", "hashlib", "hmac", "imapd.search",
-    "imapd.sortorder", "imapd.threadlist", "maildir.charsets", "maildir.encodedword", "pwd", "sqlite3", "unicodedata",
+    "encodings.koi8_r", "encodings.latin_1", "encodings.utf_7", "encodings.utf_8", "hashlib", "hmac", "imapd.rehearsal",
+    "imapd.search", "imapd.sortorder", "imapd.threadlist", "maildir.charsets", "maildir.encodedword", "pwd", "sqlite3", "unicodedata",
     "zlib",
 )  # fmt: skip
 
@@ -68,6 +68,13 @@ def prepare(argv: list[str]) -> None:
     from authdaemond import arrival
 
     arrival.prepare(argv, response.untagged(b"BYE Temporary problem, please try again later"))
+
+
+def before_wait() -> None:
+    """Get ready to talk, before there is a client that would wait for it."""
+    from imapd import rehearsal
+
+    rehearsal.rehearse()
 
 
 def arrive(handed: Arrival) -> None:
