@@ -17,7 +17,7 @@ from itertools import compress
 from imapd import headercolumns
 from imapd.errors import Bad, No
 from imapd.message import Message
-from maildir import charsets, encodedword, names
+from maildir import bodytext, charsets, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -225,12 +225,12 @@ class _Search:
         return TEXTS, choose
 
     def _in_text(self, text: bytes, with_headers: bool) -> Costed:
-        wanted = self._wanted(text)
+        phrase = bodytext.Phrase(self._wanted(text))
 
-        def test(message: Message) -> bool:
-            return any(holds(piece, wanted) for piece in _texts(message, with_headers))
+        def choose(mask: int) -> int:
+            return self.mask(self._opened(mask, lambda message: phrase.is_in(message.content, with_headers)))
 
-        return WHOLE + 1, lambda mask: self.mask(self._opened(mask, test))
+        return WHOLE + 1, choose
 
     def _opened(self, mask: int, test: Callable[[Message], bool]) -> Iterator[int]:
         for index in self.indexes(mask):
@@ -256,21 +256,3 @@ def known_charset(charset: bytes | None) -> bytes:
     if not charsets.is_known(charset):
         raise No("The requested character set is not supported.", b"BADCHARSET")
     return charset
-
-
-def holds(text: str, words: list[str]) -> bool:
-    """Whether the text has these casefolded words one behind the other, whatever blanks and line ends are between."""
-    text = text.casefold()
-    # Putting the blanks of a text right takes longer than all else, and most texts lack one of the words.
-    if not all(word in text for word in words):
-        return False
-    return len(words) < 2 or " ".join(words) in " ".join(text.split())
-
-
-def _texts(message: Message, with_headers: bool) -> Iterator[str]:
-    for part in message.content.tree.walk():
-        if with_headers:
-            for field in part.header.fields:
-                yield encodedword.decode(part.header.raw(field))
-        if part.maintype == b"text":
-            yield from encodedword.decoded_texts(part)

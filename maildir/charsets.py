@@ -2,6 +2,7 @@
 
     decode(octets, charset=b"") -> str   never raises; what makes no sense becomes U+FFFD
     is_known(charset) -> bool            whether the name says anything to us
+    keeps_ascii(charset) -> bool         whether octets of ASCII always are these characters in it, and no others are
 
 Octets without a charset, or labelled as ASCII although they are not, are taken for UTF-8 if they are that, else for
 Windows-1252.  Octets in a charset that is not known count as ASCII with unknown signs in it.
@@ -65,11 +66,14 @@ _NO_CHARSETS = frozenset(
     "base64_codec bz2_codec hex_codec idna mbcs oem punycode quopri_codec raw_unicode_escape rot_13 undefined "
     "unicode_escape uu_codec zlib_codec".split()
 )
+# What octets of ASCII mean depends on those before them; other octets are ASCII too, written from right to left.
+_WITH_STATES = ("hz", "iso2022", "utf_7")
+_WITH_TWO_ASCIIS = ("mac_arabic", "mac_farsi")
 
 
 def decode(octets: bytes, charset: bytes = b"") -> str:
     """Octets as text."""
-    if octets.isascii() and b"\x1b" not in octets and b"~" not in octets and _is_superset_of_ascii(charset):
+    if octets.isascii() and keeps_ascii(charset):
         return octets.decode("ascii")
     codec = _codec(charset)
     if codec is None:
@@ -90,8 +94,20 @@ def is_known(charset: bytes) -> bool:
     return _codec(charset) is not None
 
 
-def _is_superset_of_ascii(charset: bytes) -> bool:
-    return charset.lower() in (b"", b"utf-8", b"us-ascii", b"iso-8859-1", b"iso-8859-15", b"windows-1252")
+def keeps_ascii(charset: bytes) -> bool:
+    """Whether octets of ASCII always are these characters in it, and other octets never."""
+    codec = _codec(charset)
+    keeps = _keeping.get(codec)
+    if keeps is None:
+        keeps = _keeping[codec] = _keeps_ascii(codec or "ascii")
+    return keeps
+
+
+def _keeps_ascii(codec: str) -> bool:
+    if codec.startswith(_WITH_STATES) or codec in _WITH_TWO_ASCIIS:
+        return False
+    ascii_octets = bytes(range(128))
+    return ascii_octets.decode(codec, "replace") == ascii_octets.decode("ascii")
 
 
 def _codec(charset: bytes) -> str | None:
@@ -122,6 +138,7 @@ def _looked_up(charset: bytes) -> str | None:
     return None
 
 
+_keeping: dict[str | None, bool] = {}  # by codec
 _found: dict[bytes, str | None] = {}  # by the name as it stands in mail
 _names: dict[str, str] = {}
 

@@ -1,10 +1,9 @@
-"""Text out of mail's encodings: encoded words in header fields (RFC 2047, 2231 §5), bodies of parts (RFC 2045 §6).
+"""Text out of the encoded words of header fields (RFC 2047, RFC 2231 §5).
 
     decode(value) -> str           a field's value as text; broken words stay as they are
     encode(value) -> bytes         raw 8-bit words of a value as encoded words, all else untouched
-    decoded_texts(part)            the content of a part in pieces: transfer encoding and charset undone
 
-None of them raises on any input.
+Neither raises on any input.
 
 Blanks between two encoded words are no text.  Neighbours of one charset are put together before they are decoded,
 because many programs cut between the octets of one character.
@@ -15,17 +14,7 @@ from __future__ import annotations
 import re
 from binascii import Error, a2b_base64, a2b_qp
 
-from maildir import charsets, rfc2231
-from maildir.lineends import let_go
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from maildir.rfc2045 import Part
-
-MAX_TEXT = 1 << 23  # octets on disk that are decoded at once: as text they can take four times the memory, or more
-OVERLAP = 1 << 18  # octets, or more, that two pieces have in common: what a client can search for is whole in one
+from maildir import charsets
 
 # Linear: after each "=?" nothing is read beyond the next question marks.  Blanks in Q words are wrong and common.
 _WORD = re.compile(rb"=\?([^?\s*]{1,60}+)(?:\*[^?\s]{0,60}+)?\?(?:([Bb])\?([^?\s]*+)|[Qq]\?([^?\r\n]*+))\?=")
@@ -34,10 +23,6 @@ _RUNS = re.compile(rb"([ \t]+)")
 _MAX_WORD = 75  # RFC 2047 §2
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # safe in phrases too
 _Q = [b"_" if octet == 32 else bytes((octet,)) if octet in _SAFE else b"=%02X" % octet for octet in range(256)]
-
-_NOT_BASE64 = bytes(
-    octet for octet in range(256) if octet not in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-)
 
 
 def decode(value: bytes) -> str:
@@ -91,24 +76,6 @@ def encode(value: bytes) -> bytes:
     return b"".join(encoded)
 
 
-def decoded_texts(part: Part) -> Iterator[str]:
-    """The content of a part as text, a large one in pieces that overlap and are cut at line ends where there are any.
-
-    Octets that make no sense become U+FFFD or are dropped.
-    """
-    octets, encoding = part.header.octets, part.encoding()
-    charset = rfc2231.find(part.parameters, b"charset") or b""
-    start, end = part.body, 0
-    while end < part.end:
-        end = min(part.end, start + MAX_TEXT)
-        if end < part.end:
-            end = octets.rfind(b"\n", end - OVERLAP, end) + 1 or end
-        yield charsets.decode(_without_encoding(octets[start:end], encoding), charset)
-        let_go(octets, start, end)
-        back = end - OVERLAP
-        start = octets.rfind(b"\n", back - OVERLAP, back) + 1 or back
-
-
 def _octets(match: re.Match[bytes]) -> bytes | None:
     """What an encoded word holds; None when it is broken."""
     if match[2] is None:
@@ -141,17 +108,3 @@ def _words(run: bytes) -> bytes:
         word += text
     words.append(start + word + b"?=")
     return b" ".join(words)
-
-
-def _without_encoding(octets: bytes, encoding: bytes) -> bytes:
-    if encoding == b"quoted-printable":
-        return a2b_qp(octets)
-    if encoding != b"base64":
-        return octets
-    try:
-        return a2b_base64(octets)
-    except Error:
-        # Cut short, padded in the middle or mixed with other text: the alphabet's octets, as far as they make groups.
-        octets = octets.translate(None, _NOT_BASE64)
-        over = len(octets) % 4
-        return a2b_base64(octets[:-1] if over == 1 else octets + b"=" * (-over % 4))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from imapd.message import Message
-from imapd.search import holds, matching
+from imapd.search import matching
 from imapd.view import View
 from imapd.wire import numset
 from maildir import dates, encodedword
@@ -82,7 +82,11 @@ def _agrees(view: View, index: int, node: Node) -> bool:
             return parsed is not None and _compares(name[4:], parsed.day_written, operands[0])
         field, text = operands if name == b"HEADER" else (name, operands[0])
         wanted = text.decode().casefold().split()
-        return any(holds(encodedword.decode(value), wanted) for value in message.head.header.every(field.lower()))
+        return any(_holds(encodedword.decode(value), wanted) for value in message.head.header.every(field.lower()))
+
+
+def _holds(text: str, words: list[str]) -> bool:
+    return " ".join(words) in " ".join(text.casefold().split())
 
 
 def _compares(name: bytes, day: tuple[int, ...], wanted: tuple[int, int, int]) -> bool:

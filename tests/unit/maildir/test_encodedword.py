@@ -1,12 +1,9 @@
-"""Encoded words and encoded bodies, whole and broken."""
-
-from binascii import b2a_base64
+"""Encoded words, whole and broken, and charsets."""
 
 import pytest
 
-from maildir import charsets, encodedword
-from maildir.encodedword import decode, decoded_texts, encode
-from maildir.rfc2045 import parse
+from maildir import charsets
+from maildir.encodedword import decode, encode
 
 
 @pytest.mark.parametrize(
@@ -111,60 +108,9 @@ def test_every_charset_of_python_takes_every_octet():
         assert isinstance(charsets.decode(octets, name.encode()), str)
 
 
-def text_of(encoding: bytes, content: bytes, charset: bytes = b"utf-8") -> str:
-    header = b"Content-Type: text/plain; charset=" + charset + b"\nContent-Transfer-Encoding: " + encoding + b"\n\n"
-    return "".join(decoded_texts(parse(header + content)))
-
-
-@pytest.mark.parametrize(
-    ("encoding", "content", "expected"),
-    [
-        (b"7bit", b"a\nb", "a\nb"),
-        (b"8bit", "ä".encode(), "ä"),
-        (b"quoted-printable", b"=C3=A4 a=\nb =3D=zz=", "ä ab ==zz"),
-        (b"BASE64", b"w6Qg\nYg==\n", "ä b"),
-        (b"base64", b"w6QgYg", "ä b"),
-        (b"base64", b"w6QgY", "ä "),
-        (b"base64", b"w6Qg!!\0Yg==", "ä b"),
-        (b"base64", b"", ""),
-        (b"base64", b"=", ""),
-        (b"unknown", b"x", "x"),
-    ],
-)
-def test_bodies(encoding, content, expected):
-    assert text_of(encoding, content) == expected
-
-
-def test_bodies_in_charsets():
-    assert text_of(b"8bit", b"\xe4\xa4", b"iso-8859-15") == "ä€"
-    assert text_of(b"8bit", b"\xe4", b"no-such") == "\ufffd"
-    part = parse(b"Content-Type: text/plain; charset*=us-ascii''iso-8859-15\n\n\xa4")
-    assert list(decoded_texts(part)) == ["€"]
-
-
-@pytest.fixture
-def small_pieces(monkeypatch):
-    monkeypatch.setattr(encodedword, "MAX_TEXT", 80)
-    monkeypatch.setattr(encodedword, "OVERLAP", 16)
-
-
-@pytest.mark.parametrize("line", [b"", b"\n", b"x\n", b"1234567\n", b"123456789012345678\n", b"x"])
-@pytest.mark.parametrize("count", [0, 1, 5, 6, 7, 39, 40, 41, 300])
-def test_long_bodies_come_in_pieces(small_pieces, line, count):
-    """Whatever is not longer than the overlap is whole in one of them."""
-    content = b"".join(b"%d" % number + line for number in range(count))
-    pieces = list(decoded_texts(parse(b"\n" + content)))
-    assert max(map(len, pieces), default=0) <= 80
-    for at in range(len(content)):
-        assert any(content[at : at + 16].decode() in piece for piece in pieces)
-
-
-def test_pieces_of_base64(small_pieces):
-    """They are cut between lines, so that no group of four is torn."""
-    text = "".join(f"line {number}\n" for number in range(90)).encode()
-    lines = b"".join(b2a_base64(text[at : at + 9]) for at in range(0, len(text), 9))
-    header = b"Content-Transfer-Encoding: base64\n\n"
-    pieces = list(decoded_texts(parse(header + lines)))
-    assert len(pieces) > 5
-    assert all(piece.encode() in text for piece in pieces)
-    assert set(text.split()) <= {word for piece in pieces for word in piece.encode().split()}
+def test_charsets_that_keep_ascii():
+    kept = {name for name in charsets._python_names() if charsets.keeps_ascii(name.encode())}
+    assert {"utf_8", "latin_1", "koi8_r", "gb18030", "shift_jis", "euc_jp", "big5", "cp1251"} <= kept
+    assert not kept & {"utf_7", "utf_16", "hz", "iso2022_jp", "iso2022_kr", "cp037", "mac_arabic"}
+    assert charsets.keeps_ascii(b"")
+    assert charsets.keeps_ascii(b"no-such-charset")
