@@ -12,8 +12,8 @@ from imapd.indexvalues import Maker
 from imapd.message import Message
 from imapd.view import View
 from maildir import columns, indexfile, names
-from maildir.columns import SHIFT, SPAN
-from maildir.indexrows import BASE, NAME, Rows, Stored
+from maildir.columns import SHIFT
+from maildir.indexrows import BASE, NAME, Rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from maildir.columns import Values
     from maildir.folder import Folder
+    from maildir.storedview import Stored
 
     Progress = Callable[[int, int], None]  # gets how many messages are done, and of how many
 
@@ -50,21 +51,16 @@ class Database:
         name = os.fsdecode(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
             self._connection = sqlite3.connect(f"file:{name}?mode=ro", uri=True, timeout=5, isolation_level=None)
-            self._check_version()
+            self._connection.text_factory = bytes
+            indexfile.check(self._connection)
             self.rows = Rows(self._connection)
             self.uidvalidity = self.rows.meta()[1]
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise Wrong(f"not a database that can be read ({error})") from None
+        except indexfile.Wrong as why:
+            raise Wrong(str(why)) from None
         except columns.Damaged:
             raise Wrong("its first row is missing") from None
-
-    def _check_version(self) -> None:
-        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if application != indexfile.APPLICATION_ID:
-            raise Wrong("not an index")
-        if version != indexfile.VERSION:
-            raise Wrong(f"of version {version}, and this program knows {indexfile.VERSION}")
 
     def octets(self) -> int:
         """On disk, with the log of writes beside it."""
@@ -84,7 +80,8 @@ class Database:
             for row, octets in self._connection.execute("SELECT id, octets FROM block"):
                 kind = found.get(row >> 32)
                 if kind is not None:
-                    values = [value for value in columns.decode(octets) if value is not None]
+                    seal = columns.seal(kind.name, row & 0xFFFFFFFF)
+                    values = [value for value in columns.decode(octets, seal) if value is not None]
                     kind.values += len(values)
                     kind.octets += sum(map(len, values))
         except (sqlite3.Error, columns.Damaged) as error:
@@ -98,20 +95,14 @@ class Database:
     def problems(self) -> list[str]:
         """What SQLite itself finds wrong."""
         try:
-            told = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check(20)")]
+            told = [row[0] for row in self._connection.execute("PRAGMA integrity_check(20)")]
         except sqlite3.Error as error:
             return [str(error)]
-        return [] if told == ["ok"] else told
-
-    def block(self, number: int, block: int) -> Values:
-        """The values of SPAN uids; raises columns.Damaged or sqlite3.Error."""
-        octets = self.rows.get(number << 32 | block)
-        return [None] * SPAN if octets is None else columns.decode(octets)
+        return [] if told == [b"ok"] else [text.decode("ascii", "backslashreplace") for text in told]
 
     def stored(self, marks: bytes) -> Stored | None:
         """The view, if it is the one of these marks; raises columns.Damaged or sqlite3.Error."""
-        found = self.rows.stored(marks) if marks else None
-        return None if found is None else found[1]
+        return self.rows.stored(marks) if marks else None
 
     def close(self) -> None:
         """Close it."""
@@ -169,15 +160,14 @@ class Check:
         maker = Maker(kinds)
         self.unknown = maker.unknown
         kinds = [kind for kind in kinds if kind not in maker.unknown]
-        numbers = {kind: self._database.rows.number(kind) or 0 for kind in kinds}
         block = -1
         held: dict[bytes, Values] = {}
         bases: Values = []
         for index, uid in enumerate(view.uids):
             if uid >> SHIFT != block:
                 block = uid >> SHIFT
-                bases = self._database.rows.bases(block)
-                held = {kind: self._database.block(number, block) for kind, number in numbers.items()}
+                bases = self._database.rows.block(BASE, block)
+                held = {kind: self._database.rows.block(kind, block) for kind in kinds}
                 progress(index, len(view))
             slot = uid & columns.MASK
             known = {kind: value for kind in kinds if (value := held[kind][slot]) is not None}

@@ -14,8 +14,8 @@ from itertools import islice
 from operator import ge
 
 from couriertcpd import log
-from maildir import columns, viewfile
-from maildir.indexfile import IndexFile, Unusable, path_of
+from maildir import columns, indexfile, viewfile
+from maildir.indexfile import IndexFile, Unusable, Unwanted, path_of
 from maildir.indexrows import BASE, NAME, Rows
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from maildir.columns import Values
-    from maildir.indexrows import Reading, Stored
+    from maildir.storedview import Reading, Stored
 
     Result = TypeVar("Result")
 
@@ -159,11 +159,9 @@ class Index:
     def remember_answer(self, key: bytes, octets: bytes) -> None:
         """Keep an answer, if it is not too large; of many the oldest goes."""
         if len(octets) <= MAX_ANSWER and self.store():
-            self._attempt(lambda rows: rows.write(lambda: self._put_answer(rows, key, octets)))
-
-    def _put_answer(self, rows: Rows, key: bytes, octets: bytes) -> None:
-        if rows.meta()[0] == self._generation:
-            rows.put_answer(key, octets)
+            generation = self._generation
+            assert generation is not None  # noqa: S101
+            self._attempt(lambda rows: rows.write(lambda: rows.put_answer(generation, key, octets)))
 
     def kinds(self) -> list[bytes]:
         """The columns that clients of this folder have asked for."""
@@ -189,6 +187,11 @@ class Index:
         return self._off
 
     @property
+    def is_open(self) -> bool:
+        """True when the file has been opened, and asking costs little."""
+        return self._rows is not None
+
+    @property
     def known(self) -> bool:
         """True when uids mean the same to the index as to us."""
         return self._generation is not None
@@ -212,11 +215,10 @@ class Index:
             found = self._attempt(lambda rows: rows.stored(marks))
         if found is None:
             return None
-        generation, stored = found
-        self._meant(stored.uidvalidity)
-        self._generation, self._pending = generation, None
+        self._meant(found.uidvalidity)
+        self._generation, self._pending = found.generation, None
         self._block = {}
-        return stored
+        return found
 
     def counts(self, marks: bytes) -> Stored | None:
         """How much the folder held when it was scanned under these marks."""
@@ -276,13 +278,15 @@ class Index:
             return act(self._open())
         except columns.Damaged:
             self._make_anew("damaged")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                self._give_up(str(error))
-        except sqlite3.DatabaseError as error:
-            self._make_anew(f"damaged ({error})")
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if indexfile.is_passing(error):
+                self._let_pass(str(error))
+            elif indexfile.is_damage(error):
+                self._make_anew(f"damaged ({error})")
+            else:
+                self._give_up(error)
         except (Unusable, OSError) as error:
-            self._give_up(str(error))
+            self._give_up(error)
         return None
 
     def _open(self) -> Rows:
@@ -299,18 +303,21 @@ class Index:
         self._generation = None
         self._block = {}
 
+    def _let_pass(self, why: str) -> None:
+        indexfile.tell(self._folder, f"{log.printable(self._folder)}:", "goes on for a moment without its index", why)
+
     def _make_anew(self, why: str) -> None:
         """Throw the file away; the next question makes another."""
         self._forget()
         try:
             self._file.discard(why)
         except (Unusable, OSError) as error:
-            self._give_up(str(error))
+            self._give_up(error)
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: Exception) -> None:
         self._off = True
         self._buffer, self._buffered, self._pending = {}, 0, None
         self._forget()
         self._file.close()
-        if why != "switched off":
-            log.warn(f"{log.printable(self._folder)}: goes on without its index: {why}")
+        if not isinstance(why, Unwanted):
+            indexfile.tell(self._folder, f"{log.printable(self._folder)}:", "goes on without its index", str(why))

@@ -1,10 +1,10 @@
 """The file of a folder's index: an SQLite database, opened when first needed, made anew when it is of no use.
 
     meta      generation: another number whenever something that was remembered may belong to another message
-    view      one row: the folder as a scan found it, and the marks that it had then
+    view      one row: the folder as a scan found it (see storedview), and the marks that it had then
     kind      the columns that there are; `used` is the day on which somebody last asked for it
     block     values (see columns); id is the kind's number << 32 | uid >> 7
-    answer    whole answers by key
+    answer    whole answers by key; `crc` is of generation, key and octets
 
 Another version has another number in user_version, and an older file is thrown away.  Nothing here is the truth: see
 share/doc/architecture.md.
@@ -27,24 +27,41 @@ if TYPE_CHECKING:
 
 NAME = b"courierimapindex"
 APPLICATION_ID = 0x43494458
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 0.1  # how long somebody else's transaction is waited for
 SUFFIXES = (b"-view", b"-wal", b"-shm", b"")  # the database itself last
 OFF_WORDS = ("off", "no", "0")
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE view (id INTEGER PRIMARY KEY, uidvalidity INTEGER NOT NULL, uidnext INTEGER NOT NULL, marks BLOB NOT NULL,
-    messages INTEGER NOT NULL, unseen INTEGER NOT NULL, uids BLOB NOT NULL, flags BLOB NOT NULL);
-CREATE TABLE kind (number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, used INTEGER NOT NULL);
-CREATE TABLE block (id INTEGER PRIMARY KEY, octets BLOB NOT NULL);
-CREATE TABLE answer (key BLOB PRIMARY KEY, used INTEGER NOT NULL, octets BLOB NOT NULL);
-INSERT INTO meta VALUES ('generation', random());
-"""
+_TABLES = (  # by name
+    "CREATE TABLE answer (key BLOB PRIMARY KEY, used INTEGER NOT NULL, crc INTEGER NOT NULL, octets BLOB NOT NULL)",
+    "CREATE TABLE block (id INTEGER PRIMARY KEY, octets BLOB NOT NULL)",
+    "CREATE TABLE kind (number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, used INTEGER NOT NULL)",
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    "CREATE TABLE view (id INTEGER PRIMARY KEY, marks BLOB NOT NULL, head BLOB NOT NULL, body BLOB NOT NULL)",
+)
+
+_ROWS = [(statement.encode(),) for statement in _TABLES]  # as SQLite has them
+
+# SQLite's primary result codes: what says nothing against the file, and does not last (BUSY, LOCKED); and what lasts
+# (PERM, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, NOLFS, AUTH).
+_PASSING = (5, 6)
+_LASTING = (3, 7, 8, 9, 10, 13, 14, 22, 23)
+_READONLY_DBMOVED = 8 | 4 << 8  # the file was unlinked under our hands
+
+_MAX_TOLD = 1000
+_told: set[tuple[bytes, str]] = set()  # what the log has been told by this process, of which folder
 
 
 class Unusable(Exception):
     """The index cannot be used now; the text says why, for people."""
+
+
+class Unwanted(Unusable):
+    """There is to be no index, which is nothing to be said in the log."""
+
+
+class Wrong(Exception):
+    """What is in the index's place is none; the text says why."""
 
 
 class IndexFile:
@@ -76,7 +93,7 @@ class IndexFile:
     def moved(self) -> bool:
         """True when the file that is open is not the one that is there now."""
         try:
-            return self._connection is not None and fs.stat(self.path).st_ino != self._inode
+            return self._connection is not None and fs.lstat(self.path).st_ino != self._inode
         except OSError:
             return True
 
@@ -90,20 +107,19 @@ class IndexFile:
                 connection.close()
 
     def discard(self, why: str) -> None:
-        """Throw away a file that is of no use, with one log line.  Raises Unusable the second time, and OSError."""
+        """Throw away a file that is of no use.  Raises Unusable the second time, and OSError."""
         self.close()
         if self._remade:
             raise Unusable(why)
         self._remade = True
-        log.warn(f"{log.printable(self.path)}: {why}; it is made anew")
         _remove(self._folder, self.path, self._inode)
+        tell(self._folder, f"{log.printable(self.path)}: {why};", "it is made anew")
 
     def _open(self) -> Connection:
         import sqlite3
 
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-            self._inode = fs.stat(self.path).st_ino
+            self._look()
             # isolation_level None: transactions begin where we say so.
             connection = sqlite3.connect(
                 os.fsdecode(self.path), timeout=BUSY_SECONDS, isolation_level=None, cached_statements=32
@@ -113,30 +129,84 @@ class IndexFile:
             except BaseException:
                 connection.close()
                 raise
-        except _Old:
-            self.discard("of another version")
+        except Wrong as why:
+            self.discard(str(why))
             return self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if not is_damage(error):
                 raise
             self.discard(f"damaged ({error})")
             return self._open()
         return connection
 
+    def _look(self) -> None:
+        """Look at the files before SQLite does, and make the database where it is missing."""
+        own, self._inode = os.geteuid(), 0
+        for suffix in reversed(SUFFIXES):
+            try:
+                found = fs.lstat(self.path + suffix)
+            except FileNotFoundError:
+                continue
+            if not suffix:
+                self._inode = found.st_ino
+            if not stat.S_ISREG(found.st_mode):
+                raise Wrong("no file")
+            if found.st_uid != own:
+                raise Wrong("of another owner")
+            if found.st_mode & 0o600 != 0o600:
+                raise Wrong("of a mode with which it cannot be read and written")
+        if not self._inode:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            self._inode = fs.lstat(self.path).st_ino
 
-class _Old(Exception):
-    pass
+
+def is_damage(error: Exception) -> bool:
+    """Whether what SQLite raised says that the file is not what was written, and not that it cannot be used now."""
+    code = getattr(error, "sqlite_errorcode", None)  # None: it could not decode a text
+    return code is None or code & 0xFF not in (*_PASSING, *_LASTING)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether it may work the next time."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in _PASSING or code == _READONLY_DBMOVED
+
+
+def tell(folder: bytes, what: str, outcome: str, why: str = "") -> None:
+    """Say something in the log, unless this process has said so of that folder before."""
+    said = os.path.realpath(folder), outcome
+    if said not in _told:
+        if len(_told) >= _MAX_TOLD:
+            _told.clear()
+        _told.add(said)
+        log.warn(f"{what} {outcome}{why and ': ' + why}")
 
 
 def _prepare(connection: Connection) -> None:
+    connection.text_factory = bytes  # a TEXT where none belongs must not be decoded before it is looked at
     ask = connection.execute
     ask("PRAGMA cache_size = -256")
     application, version = ask("PRAGMA application_id").fetchone()[0], ask("PRAGMA user_version").fetchone()[0]
-    if (application, version) != (APPLICATION_ID, VERSION):
-        if application or version or ask("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise _Old
+    if application or version:
+        check(connection)
+    elif ask("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise Wrong("not an index")
+    else:
         _make(connection)
     ask("PRAGMA synchronous = NORMAL")
+
+
+def check(connection: Connection) -> None:
+    """Raise Wrong when the database is no index, or one of another version."""
+    ask = connection.execute
+    if ask("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise Wrong("not an index")
+    version = ask("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise Wrong(f"of version {version}, and this program knows {VERSION}")
+    found = ask("SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+    if found != _ROWS:
+        raise Wrong("with other tables than it was made with")
 
 
 def _make(connection: Connection) -> None:
@@ -147,8 +217,9 @@ def _make(connection: Connection) -> None:
     ask("BEGIN IMMEDIATE")
     try:
         if not ask("PRAGMA user_version").fetchone()[0]:
-            for statement in _SCHEMA.split(";"):
+            for statement in _TABLES:
                 ask(statement)
+            ask("INSERT INTO meta VALUES ('generation', random())")
             ask(f"PRAGMA application_id = {APPLICATION_ID}")
             ask(f"PRAGMA user_version = {VERSION}")
         ask("COMMIT")
@@ -165,8 +236,10 @@ def path_of(folder: bytes, make: bool = False) -> bytes:
     """
     setting = environ.text("IMAP_INDEX")
     if setting.lower() in OFF_WORDS:
-        raise Unusable("switched off")
+        raise Unwanted("switched off")
     if not setting.startswith("/"):
+        if make and fs.stat(folder).st_uid != os.geteuid():
+            raise Unwanted("in the folder of another account only that one's processes make an index")
         return folder + b"/" + NAME
     import hashlib
 
@@ -205,11 +278,14 @@ def _remove(folder: bytes, path: bytes, inode: int) -> None:
     """Unlink the files, if the database is the one with that inode (0: whichever it is)."""
     with _alone(os.path.dirname(path) or folder):
         with contextlib.suppress(FileNotFoundError):
-            if inode and fs.stat(path).st_ino != inode:
+            if inode and fs.lstat(path).st_ino != inode:
                 return  # somebody else was faster
         for suffix in SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
-                fs.unlink(path + suffix)
+                try:
+                    fs.unlink(path + suffix)
+                except IsADirectoryError:
+                    fs.rmdir(path + suffix)
 
 
 @contextlib.contextmanager

@@ -1,15 +1,17 @@
 """The rows of an index: columns, bases, view and answers, as methods on an open database.
 
-Everything here raises sqlite3.Error, and columns.Damaged for what cannot have been written by this module.
+Everything here raises sqlite3.Error, and columns.Damaged for what cannot have been written by this module.  SQLite
+checks little of what it reads: what clients are told of, or what says whose something is, has a checksum here, and it
+covers where the row belongs; of the rest the type is looked at.
 """
 
 from __future__ import annotations
 
 import time
-from array import array
 from bisect import bisect_left
+from zlib import crc32
 
-from maildir import columns
+from maildir import columns, storedview
 from maildir.columns import MASK, SHIFT, SPAN
 
 TYPE_CHECKING = False
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from maildir.columns import Values
+    from maildir.storedview import Reading, Stored
 
     Result = TypeVar("Result")
 
@@ -29,53 +32,7 @@ MAX_KINDS = 48
 MAX_ANSWERS = 16
 _DAY_SECONDS = 86400
 _BLOCK = 0xFFFFFFFF  # the block's part of a row id
-
-
-class Stored:
-    """The folder as the scan found it that was stored last; uids and flags are as they are in memory."""
-
-    __slots__ = ("flags", "messages", "uidnext", "uids", "uidvalidity", "unseen")
-
-    def __init__(self, uidvalidity: int, uidnext: int, messages: int, unseen: int) -> None:
-        self.uidvalidity = uidvalidity
-        self.uidnext = uidnext
-        self.messages = messages
-        self.unseen = unseen
-        self.uids: array[int] = array("I")
-        self.flags = b""
-
-
-class Reading:
-    """A scan that is to be stored.
-
-    marks are what the folder had when it began, b"" when a change may hide behind them; origin is the mark of the uid
-    list that the bases are from, b"" when it may hide one.  blocks gives (uid >> SHIFT, bases of its uids), ascending;
-    odd gives the names that do not follow from base and flags, by uid.
-    """
-
-    __slots__ = ("blocks", "flags", "marks", "odd", "origin", "uidnext", "uids", "uidvalidity", "unseen")
-
-    def __init__(
-        self,
-        uidvalidity: int,
-        uidnext: int,
-        uids: array[int],
-        flags: bytes,
-        unseen: int,
-        marks: bytes,
-        origin: bytes,
-        blocks: Callable[[], Iterator[tuple[int, Values]]],
-        odd: Callable[[], dict[int, bytes]],
-    ) -> None:
-        self.uidvalidity = uidvalidity
-        self.uidnext = uidnext
-        self.uids = uids
-        self.flags = flags
-        self.unseen = unseen
-        self.marks = marks
-        self.origin = origin
-        self.blocks = blocks
-        self.odd = odd
+_MAX_NUMBER = 0x7FFFFFFF  # of a kind
 
 
 class Rows:
@@ -109,10 +66,13 @@ class Rows:
 
     def meta(self) -> tuple[int, int]:
         """The generation, and the uidvalidity that everything here belongs to (0: none yet)."""
-        found = dict(self._ask("SELECT key, value FROM meta WHERE key IN ('generation', 'uidvalidity')"))
-        if not isinstance(found.get("generation"), int):
+        generation, uidvalidity = self._ask(
+            "SELECT (SELECT value FROM meta WHERE key = 'generation'),"
+            " coalesce((SELECT value FROM meta WHERE key = 'uidvalidity'), 0)"
+        ).fetchone()
+        if not isinstance(generation, int) or not isinstance(uidvalidity, int):
             raise columns.Damaged
-        return found["generation"], found.get("uidvalidity", 0)
+        return generation, uidvalidity
 
     def begin_anew(self, uidvalidity: int) -> None:
         """Forget everything, as all uids mean other messages now."""
@@ -129,7 +89,10 @@ class Rows:
 
     def kinds(self) -> list[bytes]:
         """All columns."""
-        return [row[0] for row in self._ask("SELECT name FROM kind ORDER BY number")]
+        found = [row[0] for row in self._ask("SELECT iif(typeof(name) = 'blob', name, NULL) FROM kind ORDER BY number")]
+        if None in found:
+            raise columns.Damaged
+        return found
 
     def number(self, kind: bytes) -> int | None:
         """The number of a kind, None when nothing is known of it."""
@@ -138,6 +101,8 @@ class Rows:
             row = self._ask("SELECT number, used FROM kind WHERE name = ?", (kind,)).fetchone()
             if row is None:
                 return None
+            if not 0 < row[0] <= _MAX_NUMBER:
+                raise columns.Damaged
             number = self._numbers[kind] = row[0]
             self._used[kind] = row[1]
         return number
@@ -149,7 +114,8 @@ class Rows:
         if number is None:
             self._make_room()
             number = self._ask("INSERT INTO kind (name, used) VALUES (?, ?)", (kind, today)).lastrowid
-            assert number is not None  # noqa: S101
+            if number is None or number > _MAX_NUMBER:
+                raise columns.Damaged
             self._numbers[kind] = number
         elif self._used.get(kind) != today:
             self._ask("UPDATE kind SET used = ? WHERE number = ?", (today, number))
@@ -175,10 +141,10 @@ class Rows:
             return [None] * len(uids) if self.meta()[0] == generation else None
         first, last = min(uids[0], uids[-1]) >> SHIFT, max(uids[0], uids[-1]) >> SHIFT
         if last - first <= len(uids):
-            return self._in_blocks(generation, uids, self._blocks(number << 32 | first, number << 32 | last))
+            return self._in_blocks(generation, kind, uids, self._blocks(number << 32 | first, number << 32 | last))
         wanted = sorted({uid >> SHIFT for uid in uids})
         rows = (row for block in wanted for row in self._blocks(number << 32 | block, number << 32 | block))
-        return self._in_blocks(generation, uids, rows)
+        return self._in_blocks(generation, kind, uids, rows)
 
     def _blocks(self, first: int, last: int) -> Iterator[tuple[int, int | None, bytes]]:
         return self._ask(
@@ -187,7 +153,7 @@ class Rows:
         )
 
     def _in_blocks(
-        self, generation: int, uids: Sequence[int], rows: Iterator[tuple[int, int | None, bytes]]
+        self, generation: int, kind: bytes, uids: Sequence[int], rows: Iterator[tuple[int, int | None, bytes]]
     ) -> list[bytes | None] | None:
         """Pick from blocks as they come; uids that do not ascend are put in order first."""
         found: list[bytes | None] = []
@@ -203,7 +169,7 @@ class Rows:
             if begin == position:
                 continue
             found += [None] * (begin - len(found))
-            values = columns.decode(octets)
+            values = columns.decode(octets, columns.seal(kind, row & _BLOCK))
             found += values if position - begin == SPAN else [values[uid & MASK] for uid in uids[begin:position]]
         return found + [None] * (len(uids) - len(found))
 
@@ -229,37 +195,41 @@ class Rows:
             begin = bisect_left(uids, start, end)
             absent += range(end, begin)
             end = bisect_left(uids, start + SPAN, begin)
-            holding, unknown = columns.holding(octets, text)
+            holding, unknown = columns.holding(octets, columns.seal(kind, row & _BLOCK), text)
             found += _positions(uids, begin, end, start, holding)
             absent += _positions(uids, begin, end, start, unknown)
         absent += range(end, len(uids))
         return found, absent
 
-    def get(self, row: int) -> bytes | None:
+    def get(self, kind: bytes, block: int) -> bytes | None:
         """One block."""
-        found = self._ask("SELECT octets FROM block WHERE id = ?", (row,)).fetchone()
+        number = self.number(kind)
+        if number is None:
+            return None
+        found = self._ask("SELECT octets FROM block WHERE id = ?", (number << 32 | block,)).fetchone()
         return None if found is None else found[0]
 
-    def put(self, row: int, octets: bytes) -> None:
-        """Write one block; in a transaction."""
-        self._ask("INSERT OR REPLACE INTO block VALUES (?, ?)", (row, octets))
+    def block(self, kind: bytes, block: int) -> Values:
+        """The values of the uids of a block."""
+        octets = self.get(kind, block)
+        return [None] * SPAN if octets is None else columns.decode(octets, columns.seal(kind, block))
 
-    def bases(self, block: int) -> Values:
-        """The bases of the uids of a block."""
-        number = self.number(BASE)
-        octets = None if number is None else self.get(number << 32 | block)
-        return [None] * SPAN if octets is None else columns.decode(octets)
+    def _put(self, kind: bytes, block: int, octets: bytes) -> None:
+        self._ask("INSERT OR REPLACE INTO block VALUES (?, ?)", (self.number_made(kind) << 32 | block, octets))
+
+    def _merge(self, kind: bytes, block: int, changes: dict[int, bytes | None]) -> None:
+        self._put(kind, block, columns.merge(self.get(kind, block), columns.seal(kind, block), changes))
 
     def put_bases(self, block: int, bases: dict[int, bytes | None]) -> None:
         """Say which messages some uids are; what is remembered of a block with another message goes."""
-        old = self.bases(block)
+        old = self.block(BASE, block)
         if any(old[slot] not in (None, base) for slot, base in bases.items()):
             self.purge([block])
-        self.put(self.number_made(BASE) << 32 | block, columns.merge(columns.encode(old), bases))
+        self._merge(BASE, block, bases)
 
     def put_values(self, kind: bytes, values: dict[int, bytes]) -> None:
         """Write values by uid, for messages whose base is known; in a transaction."""
-        number = self.number_made(kind)
+        self.number_made(kind)
         by_block: dict[int, dict[int, bytes | None]] = {}
         for uid, value in values.items():
             by_block.setdefault(uid >> SHIFT, {})[uid & MASK] = value
@@ -267,11 +237,10 @@ class Rows:
             if kind == BASE:
                 self.put_bases(block, changes)
                 continue
-            bases = self.bases(block)
+            bases = self.block(BASE, block)
             sure = {slot: value for slot, value in changes.items() if bases[slot] is not None}
             if sure:
-                row = number << 32 | block
-                self.put(row, columns.merge(self.get(row), sure))
+                self._merge(kind, block, sure)
 
     def purge(self, blocks: list[int], bases_too: bool = False) -> None:
         """Forget what is remembered of the messages of some blocks, but for which messages they are."""
@@ -289,28 +258,30 @@ class Rows:
 
     # -- scans
 
-    def stored(self, marks: bytes) -> tuple[int, Stored] | None:
-        """The generation and the view that was stored under these marks, if that is the last one."""
+    def stored(self, marks: bytes) -> Stored | None:
+        """The view that was stored under these marks, if that is the last one."""
         row = self._ask(
-            "SELECT value, uidvalidity, uidnext, messages, unseen, uids, flags FROM view, meta"
-            " WHERE id = 1 AND marks = ? AND key = 'generation'",
-            (marks,),
+            "SELECT value, head, body FROM view, meta WHERE id = 1 AND marks = ? AND key = 'generation'", (marks,)
         ).fetchone()
         if row is None:
             return None
-        found = Stored(*row[1:5])
-        found.uids.frombytes(row[5])
-        found.flags = row[6]
-        if not len(found.uids) == len(found.flags) == found.messages:
+        generation, head, body = row
+        if not isinstance(head, bytes) or not isinstance(body, bytes):
             raise columns.Damaged
-        return row[0], found
+        found = storedview.whole(head, memoryview(body), marks)
+        if found is None or found.generation != generation:
+            raise columns.Damaged
+        return found
 
     def counts(self, marks: bytes) -> Stored | None:
         """As stored(), but only the numbers."""
-        row = self._ask(
-            "SELECT uidvalidity, uidnext, messages, unseen FROM view WHERE id = 1 AND marks = ?", (marks,)
-        ).fetchone()
-        return None if row is None else Stored(*row)
+        row = self._ask("SELECT head FROM view WHERE id = 1 AND marks = ?", (marks,)).fetchone()
+        if row is None:
+            return None
+        found = storedview.numbers(row[0], marks) if isinstance(row[0], bytes) else None
+        if found is None:
+            raise columns.Damaged
+        return found
 
     def store(self, reading: Reading) -> int:
         """Bring bases and view up to date and return the generation; in a transaction."""
@@ -322,13 +293,13 @@ class Rows:
             self._store_bases(reading.blocks())
             self._ask("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (reading.origin,))
         self._store_odd(reading.odd())
+        generation, _ = self.meta()
         if reading.marks:
-            uids, flags = reading.uids.tobytes(), bytes(reading.flags)
             self._ask(
-                "INSERT OR REPLACE INTO view VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-                (reading.uidvalidity, reading.uidnext, reading.marks, len(flags), reading.unseen, uids, flags),
+                "INSERT OR REPLACE INTO view VALUES (1, ?, ?, ?)",
+                (reading.marks, *storedview.head_and_body(generation, reading)),
             )
-        return self.meta()[0]
+        return generation
 
     def _store_bases(self, blocks: Iterator[tuple[int, Values]]) -> None:
         number = self.number_made(BASE)
@@ -336,12 +307,12 @@ class Rows:
         vanished = {row[0] & _BLOCK for row in rows}
         for block, bases in blocks:
             vanished.discard(block)
-            octets = columns.encode(bases)
-            old = self.get(number << 32 | block)
+            octets = columns.encode(bases, columns.seal(BASE, block))
+            old = self.get(BASE, block)
             if octets == old:
                 continue
             if old is None:
-                self.put(number << 32 | block, octets)
+                self._put(BASE, block, octets)
             else:  # who has vanished is left as it is: the uid still means that message
                 self.put_bases(block, {slot: base for slot, base in enumerate(bases) if base is not None})
         if vanished:
@@ -359,24 +330,38 @@ class Rows:
         for block in {row[0] & _BLOCK for row in rows} - by_block.keys():
             self._ask("DELETE FROM block WHERE id = ?", (number << 32 | block,))
         for block, changes in by_block.items():
-            octets = columns.merge(None, changes)
-            if octets != self.get(number << 32 | block):
-                self.put(number << 32 | block, octets)
+            octets = columns.merge(None, columns.seal(NAME, block), changes)
+            if octets != self.get(NAME, block):
+                self._put(NAME, block, octets)
 
     # -- answers
 
     def answer(self, generation: int, key: bytes) -> bytes | None:
         """An answer that was remembered under this generation."""
         row = self._ask(
-            "SELECT octets FROM answer, meta WHERE answer.key = ? AND meta.key = 'generation' AND value = ?",
+            "SELECT crc, octets FROM answer, meta WHERE answer.key = ? AND meta.key = 'generation' AND value = ?",
             (key, generation),
         ).fetchone()
-        return None if row is None else row[0]
+        if row is None:
+            return None
+        crc, octets = row
+        if not isinstance(octets, bytes) or crc != _answer_crc(generation, key, octets):
+            raise columns.Damaged
+        return octets
 
-    def put_answer(self, key: bytes, octets: bytes) -> None:
-        """Keep an answer; of many the oldest goes.  In a transaction."""
-        self._ask("INSERT OR REPLACE INTO answer SELECT ?, coalesce(max(used), 0) + 1, ? FROM answer", (key, octets))
+    def put_answer(self, generation: int, key: bytes, octets: bytes) -> None:
+        """Keep an answer, unless the generation is another one now; of many the oldest goes.  In a transaction."""
+        if self.meta()[0] != generation:
+            return
+        crc = _answer_crc(generation, key, octets)
+        self._ask(
+            "INSERT OR REPLACE INTO answer SELECT ?, coalesce(max(used), 0) + 1, ?, ? FROM answer", (key, crc, octets)
+        )
         self._ask("DELETE FROM answer WHERE used <= (SELECT max(used) FROM answer) - ?", (MAX_ANSWERS,))
+
+
+def _answer_crc(generation: int, key: bytes, octets: bytes) -> int:
+    return crc32(octets, crc32(b"%d %b" % (generation, key)))
 
 
 def _positions(uids: Sequence[int], begin: int, end: int, start: int, slots: list[int]) -> list[int]:

@@ -13,10 +13,10 @@ from bisect import bisect_left
 from couriertcpd import log
 from maildir import fs, heap, listing, lock, names, recent, snapshot, uidlist
 from maildir.columns import MASK, SHIFT, SPAN
-from maildir.indexrows import Reading
 from maildir.marks import Marks
 from maildir.nametable import FileNames, NameTable
 from maildir.snapshot import Match, Snapshot, Status
+from maildir.storedview import Reading
 from maildir.uidlist import UidList
 
 TYPE_CHECKING = False

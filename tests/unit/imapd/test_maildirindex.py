@@ -112,7 +112,7 @@ def change_value(maildir, kind, value):
     connection = sqlite3.connect(maildir / "courierimapindex")
     (number,) = connection.execute("SELECT number FROM kind WHERE name = ?", (kind,)).fetchone()
     (octets,) = connection.execute("SELECT octets FROM block WHERE id = ?", (number << 32,)).fetchone()
-    octets = columns.merge(octets, {5: value})
+    octets = columns.merge(octets, columns.seal(kind, 0), {5: value})
     connection.execute("UPDATE block SET octets = ? WHERE id = ?", (octets, number << 32))
     connection.commit()
     connection.close()

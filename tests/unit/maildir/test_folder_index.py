@@ -204,14 +204,15 @@ class TestWithout:
         if request.param == "off":
             monkeypatch.setenv("IMAP_INDEX", "off")
         elif request.param == "directory":
-            (disk.path / "courierimapindex").mkdir()
+            (disk.path / "courierimapindex" / "something").mkdir(parents=True)
         elif request.param == "damaged":
             (disk.path / "courierimapindex").write_bytes(b"no database" * 1000)
         else:
-            problem = "database or disk is full" if request.param == "full" else "attempt to write a readonly database"
+            problem = sqlite3.OperationalError("it cannot be written")
+            problem.sqlite_errorcode = sqlite3.SQLITE_FULL if request.param == "full" else sqlite3.SQLITE_READONLY
 
             def fail(*ignored: object) -> None:
-                raise sqlite3.OperationalError(problem)
+                raise problem
 
             monkeypatch.setattr(indexrows.Rows, "write", fail)
         return request.param

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sqlite3
 from array import array
@@ -8,7 +9,7 @@ import pytest
 from maildir import indexfile, indexrows
 from maildir.columns import SHIFT, SPAN
 from maildir.index import Index
-from maildir.indexrows import Reading
+from maildir.storedview import Reading
 
 MARKS = b"marks of a folder that is at rest"
 
@@ -293,14 +294,113 @@ class TestWhatCanGoWrong:
         index.remember(b"ENVELOPE", 1, b"kept")
         index.flush()
         assert index.values(b"ENVELOPE", [1]) == [b"kept"]
+        assert capfd.readouterr().err.count("goes on for a moment without its index") == 1
+
+    @pytest.mark.parametrize("suffix", [b"", b"-wal", b"-shm", b"-view"])
+    @pytest.mark.parametrize("what", [os.mkdir, os.mkfifo, lambda path: os.symlink(b"/dev/null", path)])
+    def test_something_else_is_in_its_place(self, root, index, suffix, what, capfd) -> None:
+        index.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(root + b"/courierimapindex" + suffix)
+        what(root + b"/courierimapindex" + suffix)
+        again = Index(root)
+        assert again.usable()
+        again.offer(reading({1: b"other"}))
+        assert again.values(indexrows.BASE, [1]) == [b"other"]
+        err = capfd.readouterr().err
+        assert err.count("courierimapindex: no file; it is made anew\n") == 1 == err.count("\n")
+
+    @pytest.mark.root
+    @pytest.mark.parametrize("change", [lambda path: os.chmod(path, 0), lambda path: os.chown(path, 1, 1)])
+    def test_it_belongs_to_another_or_cannot_be_read(self, root, index, change, capfd) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("giving files away takes root")
+        index.close()
+        change(root + b"/courierimapindex")
+        assert Index(root).usable()
+        assert os.stat(root + b"/courierimapindex").st_uid == 0
+        assert capfd.readouterr().err.count("it is made anew") == 1
+
+    @pytest.mark.root
+    def test_in_the_folder_of_another_none_is_made(self, root, capfd) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("giving files away takes root")
+        os.chown(root, 1, 1)
+        assert not Index(root).usable()
+        assert not os.path.exists(root + b"/courierimapindex")
         assert capfd.readouterr().err == ""
 
-    def test_a_directory_is_in_its_place(self, root, capfd) -> None:
-        os.mkdir(root + b"/courierimapindex")
-        index = Index(root)
-        assert not index.usable()
-        assert index.values(b"ENVELOPE", [1]) == [None]
-        assert capfd.readouterr().err.count("goes on without its index") == 1
+    def test_the_log_is_told_once_of_a_folder(self, root, index, capfd) -> None:
+        index.close()
+        for _ in range(4):
+            os.truncate(root + b"/courierimapindex", 100)
+            other = Index(root)
+            assert other.usable()
+            other.close()
+        assert capfd.readouterr().err.count("made anew") == 1
+
+    def test_a_directory_with_something_in_it_is_left_in_its_place(self, root, capfd) -> None:
+        os.makedirs(root + b"/courierimapindex/precious")
+        for _ in range(2):
+            index = Index(root)
+            assert not index.usable()
+            assert index.values(b"ENVELOPE", [1]) == [None]
+        assert os.path.exists(root + b"/courierimapindex/precious")
+        assert capfd.readouterr().err.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        "statements",
+        [
+            "DROP TABLE block",
+            "DROP TABLE meta",
+            "ALTER TABLE block ADD COLUMN more",
+            "ALTER TABLE kind RENAME COLUMN name TO other",
+            "CREATE TRIGGER t AFTER INSERT ON block BEGIN DELETE FROM kind; END",
+            "CREATE TABLE more (x)",
+            "DELETE FROM meta",
+            "UPDATE meta SET value = 'text' WHERE key = 'generation'",
+            "UPDATE meta SET value = 'text' WHERE key = 'uidvalidity'",
+            "UPDATE block SET octets = CAST(x'ff' AS TEXT)",
+            "UPDATE block SET octets = printf('%.600c', 'x')",
+            "UPDATE block SET octets = (SELECT octets FROM block ORDER BY id DESC)",
+            "UPDATE kind SET number = -number",
+            "UPDATE kind SET number = number + (1 << 33)",
+            "UPDATE kind SET number = number + 8; UPDATE kind SET number = 11 - number",
+            "UPDATE kind SET name = CAST(name AS TEXT)",
+            "UPDATE view SET head = CAST(x'ff' AS TEXT)",
+            "UPDATE view SET body = zeroblob(length(body))",
+            "UPDATE view SET head = replace(head, x'20372031', x'20372032')",
+            "UPDATE answer SET octets = x'00'",
+            "UPDATE answer SET key = x'00'",
+        ],
+    )
+    def test_rows_that_are_not_what_was_written(self, root, index, statements, capfd) -> None:
+        index.remember(b"ENVELOPE", 1, b"x")
+        index.flush()
+        index.remember_answer(b"key", b"answer")
+        index.close()
+        connection = sqlite3.connect(os.fsdecode(root + b"/courierimapindex"))
+        connection.executescript(statements)
+        connection.commit()
+        connection.close()
+        os.unlink(root + b"/courierimapindex-view")
+        again = Index(root)
+        found = again.stored(MARKS)
+        if found is not None:
+            assert found.uids == array("I", range(1, 1001))
+            assert found.flags == bytes(1000)
+            assert again.values(b"ENVELOPE", [1, 2]) in ([b"x", None], [None, None])
+            assert again.values(indexrows.BASE, [1, 2]) in ([b"base1", b"base2"], [None, None])
+            assert again.answer(b"key") in (b"answer", None)
+            assert again.answer(b"\0") is None
+            assert again.kinds() in ([b"ENVELOPE"], [])
+        again.offer(reading({1: b"a"}))
+        again.remember(b"ENVELOPE", 1, b"new")
+        again.flush()
+        later = stored(root, {1: b"a"})
+        assert later.values(b"ENVELOPE", [1]) in ([b"new"], [None])
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1 == err.count("it is made anew")
 
     def test_the_folder_is_gone(self, root) -> None:
         assert not Index(root + b"/gone").usable()

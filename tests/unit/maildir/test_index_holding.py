@@ -11,24 +11,24 @@ from hypothesis import strategies as some
 from maildir import columns
 from maildir.columns import SPAN, Damaged, Values
 from maildir.index import Index
-from maildir.indexrows import Reading
+from maildir.storedview import Reading
 
 _VALUES = some.lists(some.sampled_from([None, b"", b"a\n", b"ab\n", b"b\na\n", b"aab\n", b"\n"]), max_size=SPAN)
 
 
 @given(_VALUES, some.sampled_from([b"a", b"b", b"ab", b"\n", b"b\n", b"c"]))
 def test_a_block_is_looked_through_as_its_values_are(values: Values, text: bytes) -> None:
-    block = columns.encode(values + [None] * (SPAN - len(values)))
+    block = columns.encode(values + [None] * (SPAN - len(values)), 0)
     held = [slot for slot, value in enumerate(values) if value and text in value]
     absent = [slot for slot in range(SPAN) if slot >= len(values) or values[slot] is None]
-    assert columns.holding(block, text) == (held, absent)
+    assert columns.holding(block, 0, text) == (held, absent)
 
 
 def test_a_damaged_block_holds_nothing() -> None:
-    block = columns.encode([b"a\n"] * SPAN)
+    block = columns.encode([b"a\n"] * SPAN, 0)
     for damaged in (b"", block[:100], block[:-1], block[:-2] + b"b\n"):
         with pytest.raises(Damaged):
-            columns.holding(damaged, b"b")
+            columns.holding(damaged, 0, b"b")
 
 
 @pytest.fixture

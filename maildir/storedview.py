@@ -1,0 +1,118 @@
+r"""A folder's view in octets, as the index keeps it twice: as a row of the database, and in a small file beside it.
+
+    courierimapindex-view-little CRC BODY-CRC GENERATION UIDVALIDITY UIDNEXT MESSAGES UNSEEN MARKS\n
+    MESSAGES times 4 octets (uids, in the byte order of the machine), MESSAGES octets (flags)
+
+The first line is the head, the rest the body.  CRC is of all that is behind it in the head, BODY-CRC of the body.
+
+Pure: knows no files.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from zlib import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from maildir.columns import Values
+
+MAX_HEAD = 512  # octets
+_MAGIC = b"courierimapindex-view-%b " % sys.byteorder.encode()
+
+
+class Stored:
+    """The folder as the scan found it that was stored last; uids and flags are as they are in memory."""
+
+    __slots__ = ("flags", "generation", "messages", "uidnext", "uids", "uidvalidity", "unseen")
+
+    def __init__(self, generation: int, uidvalidity: int, uidnext: int, messages: int, unseen: int) -> None:
+        self.generation = generation
+        self.uidvalidity = uidvalidity
+        self.uidnext = uidnext
+        self.messages = messages
+        self.unseen = unseen
+        self.uids: array[int] = array("I")
+        self.flags = b""
+
+
+class Reading:
+    """A scan that is to be stored.
+
+    marks are what the folder had when it began, b"" when a change may hide behind them; origin is the mark of the uid
+    list that the bases are from, b"" when it may hide one.  blocks gives (uid >> SHIFT, bases of its uids), ascending;
+    odd gives the names that do not follow from base and flags, by uid.
+    """
+
+    __slots__ = ("blocks", "flags", "marks", "odd", "origin", "uidnext", "uids", "uidvalidity", "unseen")
+
+    def __init__(
+        self,
+        uidvalidity: int,
+        uidnext: int,
+        uids: array[int],
+        flags: bytes,
+        unseen: int,
+        marks: bytes,
+        origin: bytes,
+        blocks: Callable[[], Iterator[tuple[int, Values]]],
+        odd: Callable[[], dict[int, bytes]],
+    ) -> None:
+        self.uidvalidity = uidvalidity
+        self.uidnext = uidnext
+        self.uids = uids
+        self.flags = flags
+        self.unseen = unseen
+        self.marks = marks
+        self.origin = origin
+        self.blocks = blocks
+        self.odd = odd
+
+
+def head_and_body(generation: int, reading: Reading) -> tuple[bytes, bytes]:
+    """A scan in octets."""
+    flags = bytes(reading.flags)
+    body = reading.uids.tobytes() + flags
+    rest = b"%d %d %d %d %d %d %b\n" % (
+        crc32(body), generation, reading.uidvalidity, reading.uidnext, len(flags), reading.unseen, reading.marks,
+    )  # fmt: skip
+    return b"%b%d %b" % (_MAGIC, crc32(rest), rest), body
+
+
+def head_length(octets: bytes) -> int:
+    """How much of the octets is the head, 0 when there is none."""
+    return octets.find(b"\n", 0, MAX_HEAD) + 1
+
+
+def numbers(head: bytes, marks: bytes) -> Stored | None:
+    """What the head says; None when it is of other marks, or not what was written."""
+    found = _parse(head, marks)
+    return None if found is None else found[1]
+
+
+def whole(head: bytes, body: memoryview, marks: bytes) -> Stored | None:
+    """The view; None when it is of other marks, or not what was written."""
+    found = _parse(head, marks)
+    if found is None:
+        return None
+    crc, stored = found
+    if len(body) != 5 * stored.messages or crc32(body) != crc:
+        return None
+    stored.uids.frombytes(body[: 4 * stored.messages])
+    stored.flags = bytes(body[4 * stored.messages :])
+    return stored
+
+
+def _parse(head: bytes, marks: bytes) -> tuple[int, Stored] | None:
+    """The checksum of the body, and the numbers."""
+    magic, crc, rest = head[: len(_MAGIC)], *head[len(_MAGIC) :].partition(b" ")[::2]
+    if magic != _MAGIC or crc != b"%d" % crc32(rest):
+        return None
+    *fields, its_marks = rest.split(b" ", 6)
+    if its_marks != marks + b"\n":
+        return None
+    body_crc, generation, uidvalidity, uidnext, messages, unseen = map(int, fields)
+    return body_crc, Stored(generation, uidvalidity, uidnext, messages, unseen)
