@@ -140,6 +140,6 @@ class Feature:
     ) -> None:  # fmt: skip
         self.rfc = rfc
         self.capabilities = capabilities
-        self.commands = commands
-        self.fetch_items = fetch_items
-        self.status_items = status_items
+        self.commands: tuple[Command, ...] = commands
+        self.fetch_items: tuple[FetchItem, ...] = fetch_items
+        self.status_items: tuple[StatusItem, ...] = status_items

@@ -56,11 +56,11 @@ class Message:
         """Its unique identifier."""
         return self.view.uids[self.index]
 
-    def open(self) -> None:
-        """Open the file, under whatever name it has now."""
+    def open(self, search: bool = True) -> None:
+        """Open the file, under whatever name it has now; or, without search, if it has the name that is known."""
         if self._descriptor < 0:
             name = self.view.name(self.index)
-            self._descriptor, name_now = self.view.folder.open_message(name)
+            self._descriptor, name_now = self.view.folder.open_message(name, search)
             if name_now != name:
                 self.view.renamed(self.index, name_now)
             self._stat = os.fstat(self._descriptor)

@@ -193,7 +193,7 @@ class Driver:
         self._waiting = True
         if self._stop:
             raise Shutdown
-        return None if later is None else max(later, REST_SECONDS)
+        return later
 
     def _readable(self, seconds: float) -> bool:
         """Whether the client sends something in time; returns early when a signal has come."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterable, Iterator
 
+    from imapd.filling import Filling
     from imapd.wire.numset import SequenceSet
     from maildir.folder import Folder
     from maildir.index import Index
@@ -45,8 +46,8 @@ class View:
     """
 
     __slots__ = (
-        "_astray", "_names", "flags", "folder", "folder_name", "index", "keywords", "mailbox", "read_only", "recent",
-        "uidnext", "uids", "uidvalidity", "vocabulary",
+        "_astray", "_filling", "_names", "flags", "folder", "folder_name", "index", "keywords", "mailbox",
+        "read_only", "recent", "uidnext", "uids", "uidvalidity", "vocabulary",
     )  # fmt: skip
 
     def __init__(self, mailbox: bytes, folder_name: bytes, folder: Folder, snapshot: Snapshot, read_only: bool) -> None:
@@ -57,6 +58,7 @@ class View:
         self.read_only = read_only
         self.recent: set[int] = set()
         self.uids: array[int] = snapshot.uids[:0]
+        self._filling: Filling | None = None
         self._take(snapshot, self._read_keywords(snapshot))
         self.vocabulary = self.words_in_use()
 
@@ -106,15 +108,22 @@ class View:
             self._astray[self.uids[index]] = name
 
     def idle(self) -> float | None:
-        """Put away what is to be remembered, when nothing waits; returns after how many seconds there may be more.
+        """Put away what is to be remembered, and find out more; returns after how many seconds there may be more to do.
 
-        None when nothing is left to be done until the next command.
+        For when nothing waits.  None when nothing is left to be done until the next command.
         """
-        self.index.flush()
+        if self._filling is None:
+            self.index.flush()
         later = self.folder.idle()
         if later is None:
             self._names.settle(self.index.known)
-        return later
+        if not (self.index.known and self.index.is_open):  # it is not opened for this alone
+            return later
+        if self._filling is None:
+            from imapd.filling import Filling  # which many sessions never need
+
+            self._filling = Filling(self)
+        return self._filling.go_on() or later
 
     def _add_noted_recent(self, snapshot: Snapshot) -> None:
         r"""Messages that came by APPEND or COPY; what is \Recent to EXAMINE stays so to the next SELECT."""
@@ -179,12 +188,13 @@ class View:
         # All that can fail is done before the first octet: what the client is told and this view must not part.
         snapshot = self.folder.scan()
         keywords = self._read_keywords(snapshot)
-        if snapshot.uidvalidity != self.uidvalidity:
-            yield from self._start_over(snapshot, keywords)
-            return
-        if snapshot.uids == old_uids:
+        if snapshot.uidvalidity == self.uidvalidity and snapshot.uids == old_uids:
             self._take(snapshot, keywords)
             yield from self._changed_flags(old_uids, old_flags, old_keywords)
+            return
+        self._filling = None
+        if snapshot.uidvalidity != self.uidvalidity:
+            yield from self._start_over(snapshot, keywords)
             return
         gone = _missing(old_uids, snapshot.uids)
         for count, index in enumerate(gone):

@@ -75,16 +75,18 @@ class Folder:
 
     # -- one message
 
-    def open_message(self, name: bytes) -> tuple[int, bytes]:
+    def open_message(self, name: bytes, search: bool = True) -> tuple[int, bytes]:
         """Open a message for reading, even if it has been renamed; return the descriptor and its name now.
 
-        FileNotFoundError when it is gone.
+        FileNotFoundError when it is gone, or without search when it does not have this name.
         """
         follow = environ.enabled("MAILDIR_SKIP_SYMLINK_CHECKS")
         for _ in range(ATTEMPTS):
             try:
                 return fs.open_message(self._cur + name, follow), name
             except FileNotFoundError:
+                if not search:
+                    raise
                 name = self.find(name)
         raise self._restless(name)
 
