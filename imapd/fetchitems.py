@@ -96,8 +96,8 @@ def _named(item: Item) -> bytes:
     return item.name
 
 
-def _dated(item: Item) -> bytes:
-    # By the zone as well: the same moment is another text in another zone.
+def dated(item: Item | None = None) -> bytes:
+    """What INTERNALDATE is remembered as: by the zone as well, for in another the same moment is another text."""
     return b"~internaldate " + zone.name()
 
 
@@ -120,7 +120,7 @@ def _unless_peek(item: Item) -> bool:
 ITEMS = (
     FetchItem(b"UID", NOTHING, column=_uids, template=b"UID %d"),
     FetchItem(b"FLAGS", NOTHING, column=_flags),
-    FetchItem(b"INTERNALDATE", FILE, _internaldate, kind=_dated),
+    FetchItem(b"INTERNALDATE", FILE, _internaldate, kind=dated),
     FetchItem(b"RFC822.SIZE", CONTENT, _size, kind=_named),
     FetchItem(b"ENVELOPE", HEADER, _envelope, kind=_named),
     FetchItem(b"BODYSTRUCTURE", CONTENT, _bodystructure, kind=_named),

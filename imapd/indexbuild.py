@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from imapd.indexvalues import USUAL, Maker
+from imapd.indexvalues import Maker, usual
 from imapd.message import Message
 from imapd.view import View
 from maildir import columns, indexfile
@@ -52,7 +52,7 @@ class _Work:
     def __init__(self, view: View) -> None:
         self.made: set[int] = set()
         self._view = view
-        self._kinds = list(dict.fromkeys([*USUAL, *view.index.kinds()]))
+        self._kinds = list(dict.fromkeys([*usual(), *view.index.kinds()]))
         self._left: set[tuple[int, bytes]] = set()  # what no index takes: too long, or the message cannot be read
 
     def one_pass(self, progress: Progress) -> bool:

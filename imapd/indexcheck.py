@@ -11,7 +11,7 @@ import sqlite3
 from imapd.indexvalues import Maker
 from imapd.message import Message
 from imapd.view import View
-from maildir import columns, indexfile, names
+from maildir import columns, indexfile, names, viewfile
 from maildir.columns import SHIFT
 from maildir.indexrows import BASE, NAME, Rows
 
@@ -148,12 +148,13 @@ class Check:
     def _check_view(self, view: View, marks: bytes) -> None:
         stored = self._database.stored(marks)
         self._is_current = stored is not None
-        if stored is None:
-            return
-        if stored.uids != view.uids:
-            self._found("the list of uids is not that of the folder, and should be")
-        elif stored.flags != bytes(view.flags):
-            self._found("the flags are not those of the folder, and should be")
+        for kept, where in ((stored, "index"), (viewfile.read(self._database.path, marks), "copy of the view")):
+            if kept is None:
+                continue
+            if kept.uids != view.uids:
+                self._found(f"the list of uids in the {where} is not that of the folder, and should be")
+            elif kept.flags != bytes(view.flags):
+                self._found(f"the flags in the {where} are not those of the folder, and should be")
 
     def _check_values(self, view: View, progress: Progress) -> None:
         kinds = [kind for kind in self._database.rows.kinds() if kind not in (BASE, NAME)]

@@ -6,7 +6,7 @@ what SEARCH, SORT and THREAD ask for.
 
 from __future__ import annotations
 
-from imapd import headercolumns, registry
+from imapd import fetchitems, headercolumns, registry
 from imapd.message import Message
 from imapd.session import Session
 from imapd.wire import fetchatt
@@ -21,20 +21,19 @@ if TYPE_CHECKING:
     from imapd.feature import FetchItem
     from imapd.wire.fetchatt import Item
 
-# What is worth remembering of every message, whatever clients come: no header lists, for each client has its own.
-USUAL = (
-    b"RFC822.SIZE", b"INTERNALDATE", b"ENVELOPE", b"BODY", b"BODYSTRUCTURE", *headercolumns.COMMON,
-)  # fmt: skip
-
-
 _COLUMNS = (
     *headercolumns.COMMON, headercolumns.SORT_FROM, headercolumns.SORT_TO, headercolumns.SORT_CC, headercolumns.SIZE,
     headercolumns.INTERNALDATE,
 )  # fmt: skip
 
 
+def usual() -> tuple[bytes, ...]:
+    """What is worth remembering of every message, whatever clients come: no header lists, for each has its own."""
+    return (*_COLUMNS, fetchitems.dated(), b"ENVELOPE", b"BODY", b"BODYSTRUCTURE")
+
+
 class Maker:
-    """Makes the values of some kinds; `unknown` are those that this program does not know."""
+    """Makes the values of some kinds; `unknown` are those that this program, or this time zone, does not know."""
 
     def __init__(self, kinds: Iterable[bytes]) -> None:
         self.unknown: list[bytes] = []
@@ -60,8 +59,9 @@ class Maker:
 
 def _item(kind: bytes) -> tuple[FetchItem, Item] | None:
     """The FETCH item of that name; None when there is none that is the same for every session."""
+    name = b"INTERNALDATE" if kind == fetchitems.dated() else kind
     try:
-        items = fetchatt.parse(Arguments(kind))
+        items = fetchatt.parse(Arguments(name))
     except Malformed:
         return None
     if len(items) != 1:

@@ -74,12 +74,17 @@ class Reading:
 
 def head_and_body(generation: int, reading: Reading) -> tuple[bytes, bytes]:
     """A scan in octets."""
-    flags = bytes(reading.flags)
-    body = reading.uids.tobytes() + flags
+    body = reading.uids.tobytes() + bytes(reading.flags)
+    counted = Stored(generation, reading.uidvalidity, reading.uidnext, len(reading.flags), reading.unseen)
+    return head_of(body, counted, reading.marks), body
+
+
+def head_of(body: bytes, counted: Stored, marks: bytes) -> bytes:
+    """The head that goes with a body."""
     rest = b"%d %d %d %d %d %d %b\n" % (
-        crc32(body), generation, reading.uidvalidity, reading.uidnext, len(flags), reading.unseen, reading.marks,
+        crc32(body), counted.generation, counted.uidvalidity, counted.uidnext, counted.messages, counted.unseen, marks,
     )  # fmt: skip
-    return b"%b%d %b" % (_MAGIC, crc32(rest), rest), body
+    return b"%b%d %b" % (_MAGIC, crc32(rest), rest)
 
 
 def head_length(octets: bytes) -> int:

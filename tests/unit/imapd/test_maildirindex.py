@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from maildir import columns
+from maildir import columns, storedview
 from tests.corpus import generate
+from tests.forked import Forked, check_log
 from tests.peers.programs import UID
 
 SOURCE = Path(__file__).resolve().parents[3]
@@ -79,6 +80,57 @@ def test_build_stats_check_drop(maildir):
     assert run("drop", maildir).stdout == "INBOX: no index\n"
 
 
+ASKED = (
+    b"SELECT INBOX",
+    b"FETCH 1:* (FLAGS UID INTERNALDATE RFC822.SIZE ENVELOPE BODY BODYSTRUCTURE)",
+    b"FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILER)]",
+    *(b"SORT (REVERSE %s) UTF-8 ALL" % key for key in b"ARRIVAL CC DATE FROM SIZE SUBJECT TO".split()),
+    b"THREAD REFERENCES UTF-8 ALL",
+    b"THREAD ORDEREDSUBJECT UTF-8 ALL",
+    *(b"SEARCH %s ann" % key for key in b"SUBJECT FROM TO CC BCC".split()),
+    b'SEARCH HEADER X-Mailer "x"',
+    b"SEARCH SENTSINCE 1-Jan-2020",
+    b"NOOP",
+)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_all_that_sessions_remember_is_built_and_checked(maildir, tmp_path):
+    (tmp_path / "log").touch()
+    own(tmp_path / "log")
+    with Forked(maildir, tmp_path / "log", identity=UID if os.geteuid() == 0 else None) as imapd:
+        for command in ASKED:
+            assert imapd.client.command(command)[-1].kind == b"OK"
+    check_log(tmp_path / "log")
+    (row,) = as_json("stats", maildir, TZ="UTC")
+    asked = {kind["name"] for kind in row["kinds"]}
+    assert len(asked) >= 20
+    (checked,) = as_json("check", maildir, TZ="UTC")
+    assert (checked["wrong"], checked["not_checked"]) == (0, [])
+    run("drop", maildir)
+
+    (built,) = as_json("build", maildir, TZ="UTC")
+    assert built["made"] == MESSAGES
+    (row,) = as_json("stats", maildir, TZ="UTC")
+    filled = {kind["name"] for kind in row["kinds"] if kind["values"] == MESSAGES}
+    assert {kind for kind in asked - filled if " " not in kind.replace("~internaldate ", "")} <= {"name"}
+
+    with Forked(maildir, tmp_path / "log", identity=UID if os.geteuid() == 0 else None) as imapd:
+        imapd.client.command(ASKED[0])
+        imapd.client.command(b"FETCH 1:20 BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILER)]")  # a client's own list
+    as_json("build", maildir, TZ="UTC")
+    (row,) = as_json("stats", maildir, TZ="UTC")
+    kinds = {kind["name"]: kind["values"] for kind in row["kinds"]}
+    assert kinds['BODY[HEADER.FIELDS ("SUBJECT" "X-MAILER")]'] == MESSAGES
+
+
+def test_dates_of_another_time_zone_are_not_checked(maildir):
+    run("build", maildir, TZ="UTC")
+    (checked,) = as_json("check", maildir, TZ="Asia/Kolkata")
+    assert [name.partition(" ")[0] for name in checked["not_checked"]] == ["~internaldate"]
+    assert checked["wrong"] == 0
+
+
 def test_one_folder_or_all(maildir):
     assert [row["folder"] for row in as_json("build", "-f", "Archive.2023", maildir)] == ["Archive.2023"]
     assert (maildir / ".Archive.2023/courierimapindex").exists()
@@ -129,6 +181,32 @@ def test_what_is_wrong_is_found(maildir, kind):
     done = run("check", maildir)
     assert done.returncode == 1
     assert "maildirindex: INBOX: one value is wrong" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["index", "copy of the view"])
+@pytest.mark.parametrize(("what", "said"), [(0, "list of uids"), (-1, "flags")])
+def test_a_view_that_is_wrong_is_found(maildir, monkeypatch, place, what, said):
+    """Written as a server with a mistake would write it."""
+    run("build", maildir)
+    for name in ("cur", "new", "courierimapuiddb"):
+        os.utime(maildir / name, (1_700_000_000, 1_700_000_000))
+    (maildir / "courierimapindex").unlink()
+    run("build", maildir)
+    assert as_json("check", maildir)[0]["wrong"] == 0
+    connection = sqlite3.connect(maildir / "courierimapindex")
+    marks, head, body = connection.execute("SELECT marks, head, body FROM view").fetchone()
+    stored = storedview.whole(head, memoryview(body), marks)
+    changed = bytearray(body)
+    changed[what] ^= 1
+    head = storedview.head_of(bytes(changed), stored, marks)
+    if place == "index":
+        connection.execute("UPDATE view SET head = ?, body = ?", (head, bytes(changed)))
+        connection.commit()
+    else:
+        (maildir / "courierimapindex-view").write_bytes(head + changed)
+    connection.close()
+    problems = as_json("check", maildir, status=1)[0]["problems"]
+    assert any(said in problem and place in problem for problem in problems)
 
 
 def test_an_older_index_is_not_wrong(maildir):
