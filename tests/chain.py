@@ -9,6 +9,7 @@ the accounts are nobody's, because mail is never served as root.
 
 import contextlib
 import ctypes
+import errno
 import os
 import pwd
 import shutil
@@ -52,15 +53,22 @@ class Account:
             return
         for place, _, names in os.walk(self.home):
             for path in (place, *(os.path.join(place, name) for name in names)):
-                os.chown(path, self.uid, self.gid, follow_symlinks=False)
+                with contextlib.suppress(FileNotFoundError):  # a session that has just ended may still write its index
+                    os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def empty(self) -> None:
         """Remove everything from the home."""
         for path in self.home.iterdir():
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                while path.exists():  # a session that has just ended may still write its index
+                    shutil.rmtree(path, onerror=_unless_gone)
             else:
                 path.unlink()
+
+
+def _unless_gone(_function: object, path: str, error: tuple[type, BaseException, object]) -> None:
+    if not isinstance(error[1], OSError) or error[1].errno not in (errno.ENOENT, errno.ENOTEMPTY):
+        raise error[1]
 
 
 class Listener:
