@@ -23,6 +23,15 @@ _LETTERS = {"D": b"\\Draft", "F": b"\\Flagged", "R": b"\\Answered", "S": b"\\See
 _ITEMS = b"(UID FLAGS RFC822.SIZE INTERNALDATE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT)])"
 _FIRST = 1_700_000_000
 
+# All that comes from the index; the first opens the mailbox.
+QUESTIONS = (
+    b"SELECT INBOX", b"UID FETCH 1:* (FLAGS RFC822.SIZE INTERNALDATE ENVELOPE BODYSTRUCTURE BODY)",
+    b"UID FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT FROM DATE)]", b"STATUS INBOX (MESSAGES UIDNEXT UNSEEN)",
+    *(b"UID SORT (%s) UTF-8 ALL" % key for key in (b"DATE", b"REVERSE SUBJECT", b"FROM ARRIVAL", b"REVERSE SIZE")),
+    b"UID THREAD REFERENCES UTF-8 ALL", b"UID THREAD ORDEREDSUBJECT UTF-8 ALL",
+    b"UID SEARCH SUBJECT 1", b"UID SEARCH FROM ann1", b"UID SEARCH HEADER Message-ID <1", b"UID SEARCH SENTSINCE 15-Nov-2023",
+)  # fmt: skip
+
 Told = tuple[frozenset[bytes], bytes, int, int]  # flags, subject, size, date
 Messages = dict[int, Told]
 
@@ -42,6 +51,7 @@ class Box:
         self.log.touch()
         self.chance = random.Random(seed)
         self.count = 0
+        self._right: tuple[object, list[list[bytes]]] = None, []  # what is told without an index, of which state
         for part in ("cur", "new", "tmp"):
             (self.path / part).mkdir(parents=True)
         for _ in range(count):
@@ -84,7 +94,11 @@ class Box:
         self.count += 1
         seconds = _FIRST + self.count * 60
         name = f"{seconds}.M{self.count}P9.host.example" + (f":2,{flags}" if folder == "cur" else "")
-        octets = message_of(b"x%dx" % self.count, self.chance.randrange(3000)).replace(b"\r\n", b"\n")
+        header = b"Date: %s\nFrom: ann%d <ann%d@example.com>\nMessage-ID: <%d@example.com>\nReferences: <%d@example.com>\n" % (
+            email.utils.formatdate(seconds - self.chance.randrange(9) * 86400).encode(),
+            self.count % 7, self.count % 3, self.count, self.chance.randrange(self.count),
+        )  # fmt: skip
+        octets = header + message_of(b"x%dx" % self.count, self.chance.randrange(3000)).replace(b"\r\n", b"\n")
         (self.path / "tmp" / name).write_bytes(octets)
         os.utime(self.path / "tmp" / name, (seconds, seconds))
         (self.path / "tmp" / name).rename(self.path / folder / name)
@@ -132,10 +146,33 @@ class Box:
                 raise Violation(f"told {_difference(told, truth)}")
             told = look(client, select=False)
 
+    def check_all(self, client: Client) -> None:
+        """As check(), and every answer must be the one that a session without an index gives."""
+        self.check(client)
+        known = self.names(), (self.path / "courierimapuiddb").read_bytes()
+        told = all_told(client)
+        if self._right[0] != known:
+            with self.session(IMAP_INDEX="off") as imapd:
+                self._right = known, all_told(imapd.client)
+        for question, answer, right in zip(QUESTIONS, told, self._right[1], strict=True):
+            if answer != right:
+                raise Violation(f"{question!r}: {sorted(set(answer) ^ set(right))[:6]}")
+
     def check_anew(self, prepare: Iterable[object] = (), **settings: str) -> None:
         """The same in a session of its own, and the time after it that it needs to fill the index."""
         with self.session(prepare, **settings) as imapd:
-            self.check(imapd.client)
+            self.check_all(imapd.client)
+
+
+def all_told(client: Client) -> list[list[bytes]]:
+    r"""The answers to all questions, without what belongs to one session (\Recent)."""
+    found = []
+    for question in QUESTIONS:
+        answer = client.command(question)
+        assert answer[-1].kind == b"OK", answer[-1]
+        lines = [one.raw.replace(b" \\Recent", b"").replace(b"\\Recent", b"") for one in answer[:-1]]
+        found.append([line for line in lines if not line.endswith(b" RECENT\r\n")])
+    return found
 
 
 def _difference(told: Messages, truth: Messages) -> str:
