@@ -56,6 +56,7 @@ class Driver:
         self._queued = 0  # octets in _out
         self._fragmenter = fragment.Fragmenter()
         self._incoming: Incoming | None = None
+        self._session: Session | None = None
         self._view: View | None = None  # the selected mailbox
         self._waiting = False
         self._stop = False
@@ -110,11 +111,13 @@ class Driver:
 
         tell is called with the state of RFC 3501 section 3 when that has changed.
         """
+        self._session = session
         try:
             self._serve(session, tell)
         finally:
             if self._view is not None:
                 self._leave(self._view)
+            session.arrivals.leave()
 
     def _serve(self, session: Session, tell: Callable[[str], None]) -> None:
         while not session.logged_out:
@@ -172,22 +175,22 @@ class Driver:
 
     def _readable_at_last(self, seconds: float) -> bool:
         """The same as _readable(), with what can be done meanwhile; not while a command is being sent."""
-        if self._view is None or self._fragmenter.octets_wanted:
+        if self._session is None or self._fragmenter.octets_wanted:
             return self._readable(seconds)
         deadline = time.monotonic() + seconds
         later: float | None = REST_SECONDS
         while later is not None and seconds > 0:
             if self._readable(min(later, seconds)) or self._stop:
                 return True
-            later = self._idle(self._view)
+            later = self._idle(self._session)
             seconds = max(deadline - time.monotonic(), 0)
         return self._readable(seconds)
 
-    def _idle(self, view: View) -> float | None:
+    def _idle(self, session: Session) -> float | None:
         # A signal waits for this: it ends between two writes of the index.
         self._waiting = False
         try:
-            later = view.idle()
+            later = session.idle()
         except OSError:
             later = None  # what is wrong with the folder is told when a client asks for it
         self._waiting = True

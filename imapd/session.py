@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imapd.arrivals import Arrivals
 from maildir import fs
 from maildir.folder import Folder
 
@@ -25,8 +26,8 @@ class Session:
     """
 
     __slots__ = (
-        "_target", "_target_directory", "account", "body_octets", "copied", "fetch_items", "header_octets", "incoming",
-        "logged_out", "receive_error", "status_items", "user", "view", "violations",
+        "_target", "_target_directory", "account", "arrivals", "body_octets", "copied", "fetch_items", "header_octets",
+        "incoming", "logged_out", "receive_error", "status_items", "user", "view", "violations",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +38,7 @@ class Session:
         self.fetch_items = fetch_items
         self.status_items = status_items
         self.view: View | None = None
+        self.arrivals = Arrivals()
         self.incoming: list[Incoming] = []
         self.copied: set[bytes] = set()
         self.receive_error: OSError | None = None
@@ -65,6 +67,14 @@ class Session:
         if self._target is None or self._target.path != path or self._target_directory != directory:
             self._target, self._target_directory = Folder(path), directory
         return self._target
+
+    def idle(self) -> float | None:
+        """Put away what is to be remembered, and find out more; returns after how many seconds there may be more to do.
+
+        For when nothing waits.  None when nothing is left to be done until the next command.
+        """
+        later = self.arrivals.go_on()
+        return self.view.idle() if later is None and self.view is not None else later
 
     def forget_incoming(self) -> None:
         """Remove what an APPEND received and did not store."""

@@ -108,10 +108,7 @@ class View:
             self._astray[self.uids[index]] = name
 
     def idle(self) -> float | None:
-        """Put away what is to be remembered, and find out more; returns after how many seconds there may be more to do.
-
-        For when nothing waits.  None when nothing is left to be done until the next command.
-        """
+        """What Session.idle() does for the selected mailbox."""
         if self._filling is None:
             self.index.flush()
         later = self.folder.idle()

@@ -205,6 +205,9 @@ class Folder:
             raise
         for message in messages:
             message.forget_temporary()
+        if self.index.there():
+            for uid, message in zip(uids, messages, strict=True):
+                self.index.arrived(uid_list.uidvalidity, uid, message.name)
         return uid_list.uidvalidity, uids
 
     def _store_locked(self, messages: Sequence[Incoming | Linked], placed: list[bytes]) -> tuple[UidList, list[int]]:

@@ -211,7 +211,7 @@ class Index:
         found = None
         if not self._doubtful:
             found = viewfile.read(self._path(), marks)
-        if found is None and self._there():
+        if found is None and self.there():
             found = self._attempt(lambda rows: rows.stored(marks))
         if found is None:
             return None
@@ -223,7 +223,7 @@ class Index:
     def counts(self, marks: bytes) -> Stored | None:
         """How much the folder held when it was scanned under these marks."""
         found = viewfile.counts(self._path(), marks)
-        if found is None and self._there():
+        if found is None and self.there():
             found = self._attempt(lambda rows: rows.counts(marks))
         return found
 
@@ -234,7 +234,7 @@ class Index:
         except Unusable:
             return b""
 
-    def _there(self) -> bool:
+    def there(self) -> bool:
         """Whether there is a file: one is only made when there is something to put into it."""
         return self._rows is not None or self._file.exists()
 

@@ -7,7 +7,7 @@ from imapd.feature import Command, Feature
 from imapd.mailbox import locate
 from imapd.view import flag_bits, keywords_enabled
 from imapd.wire.lexer import Arguments, Malformed
-from maildir import recent
+from maildir import names, recent
 from maildir.keywordlist import NONE
 
 TYPE_CHECKING = False
@@ -68,8 +68,10 @@ def append(
         incoming.abort()
         raise No(NO_ROOM, b"ALERT") from error
     recent.leave(folder.path, uidvalidity, uids[0])
-    if session.view is not None and session.view.folder_name == locate(session.account, mailbox):
+    if session.view is not None and session.view.folder is folder:
         yield from session.view.changes_if_readable()
+    else:
+        session.arrivals.appended(folder, uids[0], names.with_flags(incoming.name, incoming.flags))
     return b"[APPENDUID %d %d] APPEND Ok." % (uidvalidity, uids[0])
 
 

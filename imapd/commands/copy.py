@@ -44,7 +44,7 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
         return None
     target = session.target(name)
     copied = [view.name(index) for index in chosen]
-    source = numset.compact([view.uids[index] for index in chosen])
+    originals = [view.uids[index] for index in chosen]
     try:
         uidvalidity, uids = target.copy_from(view.folder, copied, view.keywords_by_base(chosen))
     except FileNotFoundError as error:
@@ -54,9 +54,11 @@ def _copy(session: Session, indexes: Iterable[int], mailbox: bytes) -> Generator
     if trash.takes_expunged():
         session.copied.update(map(names.base, copied))
     recent.leave(target.path, uidvalidity, uids[0])
-    if view.folder_name == name:
+    if view.folder is target:
         yield from view.changes_if_readable()
-    return b"[COPYUID %d %s %s] COPY completed." % (uidvalidity, source, numset.compact(uids))
+    else:
+        session.arrivals.copied(target, uids, view.index, originals)
+    return b"[COPYUID %d %s %s] COPY completed." % (uidvalidity, numset.compact(originals), numset.compact(uids))
 
 
 FEATURE = Feature(

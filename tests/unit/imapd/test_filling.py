@@ -39,18 +39,18 @@ class Room:
 
     def silence(self, until: Callable[[float | None], bool] = lambda later: later is None) -> None:
         """Let the client be silent until the view's moments are what is waited for."""
-        view = self.session.selected()
+        session = self.session
         room = self
 
         class Heard:
             def idle(self) -> float | None:
-                later = view.idle()
+                later = session.idle()
                 room.calls += 1
                 if until(later):
                     os.write(room.client, b"a NOOP\r\n")
                 return later
 
-        self.driver._view = Heard()  # type: ignore[assignment]
+        self.driver._session = Heard()  # type: ignore[assignment]
         assert self.driver.read(60) == b"a NOOP\r\n"
 
     def known(self, kind: bytes) -> list[int]:

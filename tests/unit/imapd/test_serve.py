@@ -51,7 +51,7 @@ def test_a_silent_client_leaves_time_until_nothing_is_left(monkeypatch: pytest.M
     source, client = os.pipe()
     driver = serve.Driver(source, client)
 
-    class View:
+    class Session:
         """Has three things to do, and then the client sends something."""
 
         def __init__(self) -> None:
@@ -64,9 +64,9 @@ def test_a_silent_client_leaves_time_until_nothing_is_left(monkeypatch: pytest.M
             os.write(client, b"a NOOP\r\n")
             return None
 
-    driver._view = view = View()  # type: ignore[assignment]
+    driver._session = session = Session()  # type: ignore[assignment]
     assert driver.read(60) == b"a NOOP\r\n"
-    assert view.left == 0
+    assert session.left == 0
     with pytest.raises(serve.TimedOut):
         driver.read(0.01)
     os.close(source)
