@@ -81,6 +81,22 @@ class Command:
         self.receive = receive
 
 
+class Basis:
+    """What an item is told from, where that is shorter, holds longer and serves others too.
+
+    kind     what it is remembered as in the folder's index
+    read     takes it from a message
+    tell     makes the octets of `NAME value` from it
+    """
+
+    __slots__ = ("kind", "read", "tell")
+
+    def __init__(self, kind: bytes, read: Callable[[Message], bytes], tell: Callable[[bytes], bytes]) -> None:
+        self.kind = kind
+        self.read = read
+        self.tell = tell
+
+
 class FetchItem:
     r"""One FETCH data item.
 
@@ -91,17 +107,18 @@ class FetchItem:
                  the template
     kind         what its octets are remembered as in the folder's index, b"" where they are not but are few, None where
                  they may be many; only of what is the same for every session, and for as long as the message is there
+    basis        what is remembered beside it, and tells it when only that is known
     sets_seen    tells whether fetching it as asked sets \Seen
     """
 
-    __slots__ = ("column", "kind", "name", "reads", "render", "sets_seen", "template")
+    __slots__ = ("basis", "column", "kind", "name", "reads", "render", "sets_seen", "template")
 
     def __init__(
         self, name: bytes, reads: int | Callable[[Item], int],
         render: Callable[[Session, Message, Item], bytes | Iterable[bytes]] | None = None,
         column: Callable[[View, Sequence[int]], Sequence[bytes | int]] | None = None,
         sets_seen: Callable[[Item], bool] | None = None, kind: Callable[[Item], bytes | None] | None = None,
-        template: bytes = b"%b",
+        template: bytes = b"%b", basis: Basis | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.reads: Callable[[Item], int] = (lambda item: reads) if isinstance(reads, int) else reads
@@ -110,6 +127,7 @@ class FetchItem:
         self.sets_seen = sets_seen
         self.kind: Callable[[Item], bytes | None] = kind or (lambda item: None)
         self.template = template
+        self.basis = basis
 
 
 def _one_of(

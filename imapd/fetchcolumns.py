@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from imapd.feature import FetchItem
+    from imapd.feature import Basis, FetchItem
     from imapd.session import Session
     from imapd.view import View
     from imapd.wire.fetchatt import Item
@@ -84,7 +84,21 @@ class _Block:
     def _column(self, row: FetchItem, item: Item, kind: bytes) -> Column:
         if row.column is not None:
             return list(row.column(self._view, self._indexes))
-        return list(self._view.index.values(kind, self._uids)) if kind else [None] * len(self._indexes)
+        if not kind:
+            return [None] * len(self._indexes)
+        column = self._view.index.values(kind, self._uids)
+        return self._told_by(row.basis, kind, column) if row.basis is not None and None in column else list(column)
+
+    def _told_by(self, basis: Basis, kind: bytes, column: list[bytes | None]) -> Column:
+        """The column with what follows from the item's basis, which is remembered."""
+        index = self._view.index
+        told: Column = []
+        for uid, value, known in zip(self._uids, column, index.values(basis.kind, self._uids), strict=True):
+            if value is None and known is not None:
+                value = basis.tell(known)
+                index.remember(kind, uid, value)
+            told.append(value)
+        return told
 
     def lines(self, template: bytes) -> Iterator[bytes]:
         """The responses, many in one piece."""
@@ -121,6 +135,8 @@ class _Block:
                     self._columns[place][number] = value
                     if self._kinds[place]:
                         view.index.remember(self._kinds[place], uid, value)
+                    if row.basis is not None:
+                        view.index.remember(row.basis.kind, uid, row.basis.read(message))
             except FileNotFoundError:
                 self.problem = self.problem or No("Some of the messages no longer exist.", b"EXPUNGEISSUED")
                 return 0, b""

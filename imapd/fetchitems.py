@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imapd import bodystructure, envelope, section, zone
-from imapd.feature import CONTENT, FILE, HEADER, NOTHING, FetchItem
+from imapd.feature import CONTENT, FILE, HEADER, NOTHING, Basis, FetchItem
 from imapd.view import ALL_FLAGS, flag_words
 from imapd.wire import datetime
 from imapd.wire.section import Section
@@ -35,8 +35,16 @@ def _flags(view: View, indexes: Sequence[int]) -> list[bytes]:
     return [_PLAIN_FLAGS[flags[index]] for index in indexes]
 
 
+def _seconds(message: Message) -> bytes:
+    return b"%d" % int(message.mtime)
+
+
+def _date(seconds: bytes) -> bytes:
+    return b"INTERNALDATE " + datetime.internaldate(int(seconds))
+
+
 def _internaldate(session: Session, message: Message, item: Item) -> bytes:
-    return b"INTERNALDATE " + datetime.internaldate(message.mtime)
+    return _date(_seconds(message))
 
 
 def _size(session: Session, message: Message, item: Item) -> bytes:
@@ -120,7 +128,7 @@ def _unless_peek(item: Item) -> bool:
 ITEMS = (
     FetchItem(b"UID", NOTHING, column=_uids, template=b"UID %d"),
     FetchItem(b"FLAGS", NOTHING, column=_flags),
-    FetchItem(b"INTERNALDATE", FILE, _internaldate, kind=dated),
+    FetchItem(b"INTERNALDATE", FILE, _internaldate, kind=dated, basis=Basis(b"INTERNALDATE", _seconds, _date)),
     FetchItem(b"RFC822.SIZE", CONTENT, _size, kind=_named),
     FetchItem(b"ENVELOPE", HEADER, _envelope, kind=_named),
     FetchItem(b"BODYSTRUCTURE", CONTENT, _bodystructure, kind=_named),

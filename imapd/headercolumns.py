@@ -11,7 +11,8 @@ Kinds and their values (bytes):
     ~base-subject                  "1" for an answer, else "0"; then the collation key of the base subject
     ~thread                        the message's id and those of the messages above it, with blanks between
     ~sort-from ~sort-to ~sort-cc   the collation key of the first address's mailbox part
-    RFC822.SIZE INTERNALDATE       as FETCH remembers them
+    RFC822.SIZE                    as FETCH remembers it
+    INTERNALDATE                   in seconds since 1970, as a decimal number: FETCH tells and remembers it too
 
 Whoever looks at a header anyway (the idle hook) can call fill() and remember what it gives; COMMON is what SEARCH, SORT
 and THREAD ask for most.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imapd import fetchcolumns, registry
+from imapd import fetchcolumns, headercolumns, registry
 from imapd.commands import fetch
 from imapd.errors import No
 from imapd.session import Session
@@ -57,6 +57,26 @@ def test_what_is_remembered_is_told_as_it_was_read(session: Session, monkeypatch
         % (number, len(b"Subject: s%d\r\nX-Odd: %d\r\n\r\n" % (number, number)) + 3 * number)
         for number in (7, 9, 10, 11, 300)
     ]
+
+
+def test_dates_are_told_from_what_sort_remembers_and_the_other_way_round(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = session.view
+    assert view is not None
+    lost: set[int] = set()
+    seconds = headercolumns.read(view, (headercolumns.INTERNALDATE,), range(100), lost)
+    told(session, b"101:300 INTERNALDATE")
+
+    def opened(*_: object) -> None:
+        raise AssertionError("a message was opened")
+
+    monkeypatch.setattr(fetchcolumns, "Message", opened)
+    monkeypatch.setattr(headercolumns, "Message", opened)
+    assert [b'INTERNALDATE "09-Sep-2001 ' in line for line in told(session, b"1:* INTERNALDATE")] == [True] * 300
+    (dates,) = headercolumns.read(view, (headercolumns.INTERNALDATE,), range(300), lost)
+    assert dates == [b"%d" % (1_000_000_000 + number) for number in range(1, 301)]
+    assert seconds == [dates[:100]]
 
 
 def test_the_octets_of_header_fields_are_counted_however_they_are_told(session: Session) -> None:
