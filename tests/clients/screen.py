@@ -68,15 +68,28 @@ class Screen:
             lambda: all(text in self.text() for text in texts) and (gone is None or gone not in self.text()), texts
         )
 
+    def answer(self, key: str, question: str) -> None:
+        """Press the key until the question is gone: Alpine throws away what was typed before it began to listen."""
+        self.until(question)
+        for _ in range(_SECONDS):
+            self.type(key)
+            if self._read_until(lambda: question not in self.text(), "an answer", 1, needed=False):
+                return
+        raise AssertionError(f"no answer is taken:\n{self.text()}")
+
     def end(self) -> None:
         """Wait until the program has ended well."""
         self._read_until(lambda: False, "the end")
         assert self._process.wait(_SECONDS) == 0, self.text()
 
-    def _read_until(self, condition: Callable[[], bool], what: object) -> None:
-        deadline = time.monotonic() + _SECONDS
+    def _read_until(
+        self, condition: Callable[[], bool], what: object, seconds: float = _SECONDS, *, needed: bool = True
+    ) -> bool:
+        deadline = time.monotonic() + seconds
         while not condition():
             ready = select.select([self._master], [], [], max(deadline - time.monotonic(), 0))[0]
+            if not ready and not needed:
+                return False
             assert ready, f"waiting for {what}:\n{self.text()}"
             try:
                 drawn = os.read(self._master, 65536)
@@ -84,5 +97,6 @@ class Screen:
                 drawn = b""
             if not drawn:
                 assert what == "the end", f"ended instead of {what}:\n{self.text()}"
-                return
+                return True
             self._stream.feed(drawn)
+        return True
