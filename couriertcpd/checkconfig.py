@@ -53,6 +53,7 @@ EFFECTIVE = frozenset({"HOSTNAME", "IMAP_TLS_REQUIRED", "PATH", "HOME", "LANG", 
 # What a value must look like, for settings of ours with which a slip would not be noticed for long.
 _VALUES = {
     "IMAP_INDEX": (re.compile(r"on|off|yes|no|0|1|/.*|", re.IGNORECASE), "on, off or the full path of a directory"),
+    "IMAP_FTS": (re.compile(r"0|1|", re.IGNORECASE), "0 or 1"),
 }
 
 _SHIPPED_SETTING = re.compile(r"^(?:# ?)?([A-Za-z_][A-Za-z0-9_]*)=", re.MULTILINE)

@@ -26,6 +26,7 @@ from struct import Struct
 from couriertcpd import log
 from imapd.message import Message
 from maildir import addresses, basesubject, dates, encodedword, messageids
+from maildir.bodytext import folded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,11 +77,6 @@ def packed_day(year: int, month: int, day: int) -> int:
 def unpacked_date(value: bytes) -> tuple[int, int]:
     """Seconds and day of packed_date."""
     return _PACKED.unpack(value)
-
-
-def folded(text: str) -> str:
-    """A text as searches see it: without case, runs of blanks and line ends as one, none at the ends."""
-    return " ".join(text.casefold().split())
 
 
 class _Header:

@@ -30,8 +30,8 @@ PRELOAD = (
     "authdaemond.arrival", "authdaemond.ticket", "authdaemond.ticketkey", "ctypes", "encodings.ascii",
     "encodings.cp1251", "encodings.cp1252", "encodings.iso8859_1", "encodings.iso8859_15", "encodings.iso8859_2",
     "encodings.koi8_r", "encodings.latin_1", "encodings.utf_7", "encodings.utf_8", "hashlib", "hmac",
-    "imapd.filling", "imapd.rehearsal", "imapd.search", "imapd.sortorder", "imapd.threadlist", "maildir.charsets",
-    "maildir.encodedword", "pwd", "sqlite3", "unicodedata", "zlib",
+    "imapd.filling", "imapd.rehearsal", "imapd.search", "imapd.sortorder", "imapd.textfilling", "imapd.threadlist",
+    "maildir.charsets", "maildir.encodedword", "pwd", "sqlite3", "unicodedata", "zlib",
 )  # fmt: skip
 
 FAILED = 1  # exit status of the original after a fatal error

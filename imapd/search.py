@@ -17,7 +17,7 @@ from itertools import compress
 from imapd import headercolumns
 from imapd.errors import Bad, No
 from imapd.message import Message
-from maildir import bodytext, charsets, names
+from maildir import bodytext, charsets, fulltext, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ _DAY_SLACK = 2 * 86400
 
 # For less than one in so many messages their texts are fetched one by one.
 _FEW = 8
+
+# What a search may take longer for putting what it has looked through into the full-text index.
+_KEEPING_SECONDS = 0.3
 
 _FLAG_KEYS = {
     b"ANSWERED": names.ANSWERED,
@@ -225,12 +228,34 @@ class _Search:
         return TEXTS, choose
 
     def _in_text(self, text: bytes, with_headers: bool) -> Costed:
-        phrase = bodytext.Phrase(self._wanted(text))
+        words = self._wanted(text)
+        phrase = bodytext.Phrase(words)
 
         def choose(mask: int) -> int:
-            return self.mask(self._opened(mask, lambda message: phrase.is_in(message.content, with_headers)))
+            found, rest, lacking = self._remembered(" ".join(words), with_headers, mask)
+            keeping = _Keeping(self._view, lacking)
+
+            def test(message: Message) -> bool:
+                keeping.keep(message)
+                return phrase.is_in(message.content, with_headers)
+
+            return found | self.mask(self._opened(rest, test))
 
         return WHOLE + 1, choose
+
+    def _remembered(self, phrase: str, with_headers: bool, mask: int) -> tuple[int, int, frozenset[int]]:
+        """By the full-text index: the messages that hold the phrase, those to be looked at, and which it lacks."""
+        view = self._view
+        full_text = view.folder.full_text
+        if not full_text.wanted:
+            return 0, mask, frozenset()
+        found, unknown, lacking = full_text.find(phrase, with_headers, view.uidvalidity, view.uids, view.bases)
+        held = mask & self.mask(found)
+        for index in self.indexes(held):
+            if not view.folder.is_there(view.name(index)):  # renamed or gone
+                with Message(view, index) as message, headercolumns.Losing(message, self.lost):
+                    message.open()
+        return held, mask & self.mask(unknown), frozenset(lacking)
 
     def _opened(self, mask: int, test: Callable[[Message], bool]) -> Iterator[int]:
         for index in self.indexes(mask):
@@ -244,6 +269,25 @@ class _Search:
         if "\ufffd" in decoded:
             raise Bad("The search string is not valid in its charset.")
         return decoded.casefold().split()
+
+
+class _Keeping:
+    """Puts messages that are looked through anyway into the full-text index, as long as that takes no long."""
+
+    def __init__(self, view: View, lacking: frozenset[int]) -> None:
+        self._view = view
+        self._lacking = lacking
+        self._left = _KEEPING_SECONDS
+
+    def keep(self, message: Message) -> None:
+        """Take in a message."""
+        view, index = self._view, message.index
+        if self._left <= 0 or index not in self._lacking:
+            return
+        began = time.monotonic()
+        texts = bodytext.folded_texts(message.content, fulltext.MAX_TEXT)
+        view.folder.full_text.put(view.uidvalidity, view.uids[index], view.base(index), texts)
+        self._left -= time.monotonic() - began
 
 
 def known_charset(charset: bytes | None) -> bytes:

@@ -141,7 +141,7 @@ class Driver:
         """The client has its answer, then what was found out for it is kept."""
         with contextlib.suppress(Disconnected):
             self.flush()
-        view.index.close()
+        view.close()
 
     def _next_event(self) -> fragment.Command | fragment.Literal | fragment.Chunk | fragment.TooLong:
         while True:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from imapd.filling import Filling
+    from imapd.textfilling import TextFilling
     from imapd.wire.numset import SequenceSet
     from maildir.folder import Folder
     from maildir.index import Index
@@ -46,8 +47,8 @@ class View:
     """
 
     __slots__ = (
-        "_astray", "_filling", "_names", "flags", "folder", "folder_name", "index", "keywords", "mailbox",
-        "read_only", "recent", "uidnext", "uids", "uidvalidity", "vocabulary",
+        "_astray", "_filling", "_names", "_text_filling", "flags", "folder", "folder_name", "index", "keywords",
+        "mailbox", "read_only", "recent", "uidnext", "uids", "uidvalidity", "vocabulary",
     )  # fmt: skip
 
     def __init__(self, mailbox: bytes, folder_name: bytes, folder: Folder, snapshot: Snapshot, read_only: bool) -> None:
@@ -59,6 +60,7 @@ class View:
         self.recent: set[int] = set()
         self.uids: array[int] = snapshot.uids[:0]
         self._filling: Filling | None = None
+        self._text_filling: TextFilling | None = None
         self._take(snapshot, self._read_keywords(snapshot))
         self.vocabulary = self.words_in_use()
 
@@ -99,6 +101,10 @@ class View:
         """The part of its name that stays."""
         return names.base(self.name(index))
 
+    def bases(self, start: int, end: int) -> list[bytes]:
+        """The same of all messages from one index to another."""
+        return self._names.bases(start, end)
+
     def renamed(self, index: int, name: bytes, flags: int | None = None) -> None:
         """The message has another name now, and, when that is told to the client, other flags."""
         if flags is not None:
@@ -114,13 +120,28 @@ class View:
         later = self.folder.idle()
         if later is None:
             self._names.settle(self.index.known)
-        if not (self.index.known and self.index.is_open):  # it is not opened for this alone
-            return later
-        if self._filling is None:
-            from imapd.filling import Filling  # which many sessions never need
+        more = None
+        if self.index.known and self.index.is_open:  # it is not opened for this alone
+            if self._filling is None:
+                from imapd.filling import Filling  # which many sessions never need
 
-            self._filling = Filling(self)
-        return self._filling.go_on() or later
+                self._filling = Filling(self)
+            more = self._filling.go_on()
+        return more or self._fill_texts() or later
+
+    def _fill_texts(self) -> float | None:
+        if not self.folder.full_text.wanted:
+            return None
+        if self._text_filling is None:
+            from imapd.textfilling import TextFilling
+
+            self._text_filling = TextFilling(self)
+        return self._text_filling.go_on()
+
+    def close(self) -> None:
+        """Put away what is to be remembered, and close what is open."""
+        self.index.close()
+        self.folder.full_text.close()
 
     def _add_noted_recent(self, snapshot: Snapshot) -> None:
         r"""Messages that came by APPEND or COPY; what is \Recent to EXAMINE stays so to the next SELECT."""
@@ -189,7 +210,7 @@ class View:
             self._take(snapshot, keywords)
             yield from self._changed_flags(old_uids, old_flags, old_keywords)
             return
-        self._filling = None
+        self._filling = self._text_filling = None
         if snapshot.uidvalidity != self.uidvalidity:
             yield from self._start_over(snapshot, keywords)
             return

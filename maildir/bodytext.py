@@ -2,6 +2,8 @@
 
     Phrase(words).is_in(message, with_headers) -> bool   whether a text of the message holds the phrase
     texts(message, with_headers) -> Iterator[str]        what is looked through, piece by piece: each field, each part
+    folded_texts(message, most) -> (str, str) | None     all of it for an index: of header fields, of bodies
+    folded(text) -> str                                  a text as a phrase sees it
     contents(part) -> Iterator[bytes]                    a part without its transfer encoding, in pieces of bounded size
 
 A text holds a phrase when its words, which are casefolded and without blanks, stand in it one behind the other,
@@ -170,6 +172,33 @@ def texts(message: Message, with_headers: bool) -> Iterator[str]:
             charset = charset_of(part)
             for octets in contents(part):
                 yield charsets.decode(octets, charset)
+
+
+def folded_texts(message: Message, most: int) -> tuple[str, str] | None:
+    """The folded texts of the header fields, and of the bodies, with a line end between two; None for too much."""
+    fields: list[str] = []
+    bodies: list[str] = []
+    left = most
+    for part in message.tree.walk():
+        header = part.header
+        for field in header.fields:
+            fields.append(folded(encodedword.decode(header.raw(field))))
+            left -= len(fields[-1]) + 1
+        if part.maintype == b"text":
+            charset = charset_of(part)
+            for octets in contents(part):
+                bodies.append(folded(charsets.decode(octets, charset)))
+                left -= len(bodies[-1]) + 1
+                if left < 0:
+                    return None
+        if left < 0:
+            return None
+    return "\n".join(fields), "\n".join(bodies)
+
+
+def folded(text: str) -> str:
+    """A text as searches see it: without case, runs of blanks and line ends as one, none at the ends."""
+    return " ".join(text.casefold().split())
 
 
 def charset_of(part: Part) -> bytes:

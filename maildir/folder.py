@@ -16,6 +16,7 @@ import time
 
 from couriertcpd import environ, log
 from maildir import directories, fs, listing, lock, names, purge
+from maildir.fulltext import FullText
 from maildir.incoming import UNLINKABLE, Incoming, Linked
 from maildir.index import Index
 from maildir.keywordlist import NONE
@@ -42,6 +43,7 @@ class Folder:
         self._new = path + b"/new/"
         self.keywords = Keywords(path)
         self.index = Index(path)
+        self.full_text = FullText(path)
         self._uid_list = UidListFile(path)
         self._expunged: set[bytes] = set()  # bases that this object unlinked: certainly gone
         self._scanner = Scanner(path, self._uid_list, self.index, self._expunged)
@@ -89,6 +91,14 @@ class Folder:
                     raise
                 name = self.find(name)
         raise self._restless(name)
+
+    def is_there(self, name: bytes) -> bool:
+        """Whether a message has this name now."""
+        try:
+            fs.lstat(self._cur + name)
+        except OSError:
+            return False
+        return True
 
     def change_flags(self, name: bytes, add: int = 0, remove: int = 0, *, batch: bool = False) -> tuple[bytes, int]:
         """Set and clear flags relative to those on disk now; return the message's name and flags after it.

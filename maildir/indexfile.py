@@ -1,4 +1,6 @@
-"""The file of a folder's index: an SQLite database, opened when first needed, made anew when it is of no use.
+"""The file of a folder's index, or of that of its texts: an SQLite database, made anew when it is of no use.
+
+It is opened when first needed.  Tables of the index (those of the full-text index are told of in fulltext):
 
     meta      generation: another number whenever something that was remembered may belong to another message
     view      one row: the folder as a scan found it (see storedview), and the marks that it had then
@@ -25,13 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from sqlite3 import Connection
 
-NAME = b"courierimapindex"
-APPLICATION_ID = 0x43494458
-VERSION = 2
 BUSY_SECONDS = 0.1  # how long somebody else's transaction is waited for
 SUFFIXES = (b"-view", b"-wal", b"-shm", b"")  # the database itself last
 OFF_WORDS = ("off", "no", "0")
 
+VERSION = 2
 _TABLES = (  # by name
     "CREATE TABLE answer (key BLOB PRIMARY KEY, used INTEGER NOT NULL, crc INTEGER NOT NULL, octets BLOB NOT NULL)",
     "CREATE TABLE block (id INTEGER PRIMARY KEY, octets BLOB NOT NULL)",
@@ -40,7 +40,50 @@ _TABLES = (  # by name
     "CREATE TABLE view (id INTEGER PRIMARY KEY, marks BLOB NOT NULL, head BLOB NOT NULL, body BLOB NOT NULL)",
 )
 
-_ROWS = [(statement.encode(),) for statement in _TABLES]  # as SQLite has them
+
+class Layout:
+    """What a database holds: its name, its numbers, its tables by name, and what is done when they have been made.
+
+    Tables whose names begin with text_ are SQLite's own, below one of the full-text index.
+    """
+
+    __slots__ = ("application", "cache", "elsewhere", "name", "start", "tables", "version")
+
+    def __init__(
+        self, name: bytes, application: int, version: int, tables: tuple[str, ...], start: tuple[str, ...],
+        elsewhere: bytes = b"", cache: int = 256,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.elsewhere = elsewhere  # behind the name that it has in a directory elsewhere
+        self.application = application
+        self.version = version
+        self.tables = tables
+        self.start = start
+        self.cache = cache  # KiB
+
+
+INDEX = Layout(b"courierimapindex", 0x43494458, VERSION, _TABLES, ("INSERT INTO meta VALUES ('generation', random())",))
+FULL_TEXT = Layout(
+    b"courierimapfulltext",
+    0x43494654,
+    1,
+    (
+        "CREATE TABLE block (id INTEGER PRIMARY KEY, octets BLOB NOT NULL)",
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+        "CREATE VIRTUAL TABLE text USING fts5(header, body, content='', columnsize=0, "
+        "tokenize='trigram case_sensitive 1')",
+    ),
+    (
+        "INSERT INTO meta VALUES ('uidvalidity', 0)",
+        "INSERT INTO meta VALUES ('documents', 0)",
+        "INSERT INTO text(text, rank) VALUES ('pgsz', 16000)",
+        # Writers do not merge what others have written: that is done in small parts.
+        "INSERT INTO text(text, rank) VALUES ('automerge', 0)",
+        "INSERT INTO text(text, rank) VALUES ('crisismerge', 1000)",
+    ),
+    elsewhere=b"-fulltext",
+    cache=2048,
+)
 
 # SQLite's primary result codes: what says nothing against the file, and does not last (BUSY, LOCKED); and what lasts
 # (PERM, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, NOLFS, AUTH).
@@ -67,10 +110,11 @@ class Wrong(Exception):
 class IndexFile:
     """The database of one folder."""
 
-    __slots__ = ("_connection", "_folder", "_inode", "_remade", "path")
+    __slots__ = ("_connection", "_folder", "_inode", "_layout", "_remade", "path")
 
-    def __init__(self, folder: bytes) -> None:
+    def __init__(self, folder: bytes, layout: Layout = INDEX) -> None:
         self._folder = folder
+        self._layout = layout
         self.path = b""  # once opened
         self._connection: Connection | None = None
         self._inode = 0
@@ -79,14 +123,14 @@ class IndexFile:
     def connection(self) -> Connection:
         """The open database.  Raises Unusable, OSError or sqlite3.Error."""
         if self._connection is None:
-            self.path = path_of(self._folder, make=True)
+            self.path = path_of(self._folder, make=True, layout=self._layout)
             self._connection = self._open()
         return self._connection
 
     def exists(self) -> bool:
         """True when there is a file; it may still be of no use."""
         try:
-            return stat.S_ISREG(fs.stat(path_of(self._folder)).st_mode)
+            return stat.S_ISREG(fs.stat(path_of(self._folder, layout=self._layout)).st_mode)
         except (Unusable, OSError):
             return False
 
@@ -125,7 +169,7 @@ class IndexFile:
                 os.fsdecode(self.path), timeout=BUSY_SECONDS, isolation_level=None, cached_statements=32
             )
             try:
-                _prepare(connection)
+                _prepare(connection, self._layout)
             except BaseException:
                 connection.close()
                 raise
@@ -182,34 +226,37 @@ def tell(folder: bytes, what: str, outcome: str, why: str = "") -> None:
         log.warn(f"{what} {outcome}{why and ': ' + why}")
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(connection: Connection, layout: Layout) -> None:
     connection.text_factory = bytes  # a TEXT where none belongs must not be decoded before it is looked at
     ask = connection.execute
-    ask("PRAGMA cache_size = -256")
+    ask(f"PRAGMA cache_size = -{layout.cache}")
     application, version = ask("PRAGMA application_id").fetchone()[0], ask("PRAGMA user_version").fetchone()[0]
     if application or version:
-        check(connection)
+        check(connection, layout)
     elif ask("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise Wrong("not an index")
     else:
-        _make(connection)
+        _make(connection, layout)
     ask("PRAGMA synchronous = NORMAL")
+    ask("PRAGMA wal_autocheckpoint = 256")  # often, so that it takes no long
 
 
-def check(connection: Connection) -> None:
+def check(connection: Connection, layout: Layout = INDEX) -> None:
     """Raise Wrong when the database is no index, or one of another version."""
     ask = connection.execute
-    if ask("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+    if ask("PRAGMA application_id").fetchone()[0] != layout.application:
         raise Wrong("not an index")
     version = ask("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
-        raise Wrong(f"of version {version}, and this program knows {VERSION}")
-    found = ask("SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
-    if found != _ROWS:
+    if version != layout.version:
+        raise Wrong(f"of version {version}, and this program knows {layout.version}")
+    found = ask(
+        "SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL AND name NOT GLOB 'text_*' ORDER BY name"
+    ).fetchall()
+    if found != [(statement.encode(),) for statement in layout.tables]:  # as SQLite has them
         raise Wrong("with other tables than it was made with")
 
 
-def _make(connection: Connection) -> None:
+def _make(connection: Connection, layout: Layout) -> None:
     """Make the tables, unless somebody else is faster."""
     ask = connection.execute
     ask("PRAGMA page_size = 16384")
@@ -217,11 +264,10 @@ def _make(connection: Connection) -> None:
     ask("BEGIN IMMEDIATE")
     try:
         if not ask("PRAGMA user_version").fetchone()[0]:
-            for statement in _TABLES:
+            for statement in (*layout.tables, *layout.start):
                 ask(statement)
-            ask("INSERT INTO meta VALUES ('generation', random())")
-            ask(f"PRAGMA application_id = {APPLICATION_ID}")
-            ask(f"PRAGMA user_version = {VERSION}")
+            ask(f"PRAGMA application_id = {layout.application}")
+            ask(f"PRAGMA user_version = {layout.version}")
         ask("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -229,8 +275,8 @@ def _make(connection: Connection) -> None:
         raise
 
 
-def path_of(folder: bytes, make: bool = False) -> bytes:
-    """Where the index of a folder is (IMAP_INDEX); Unusable when it is switched off or its directory is not safe.
+def path_of(folder: bytes, make: bool = False, layout: Layout = INDEX) -> bytes:
+    """Where an index of a folder is (IMAP_INDEX); Unusable when it is switched off or its directory is not safe.
 
     With make, a directory elsewhere is made when it is missing.
     """
@@ -240,7 +286,7 @@ def path_of(folder: bytes, make: bool = False) -> bytes:
     if not setting.startswith("/"):
         if make and fs.stat(folder).st_uid != os.geteuid():
             raise Unwanted("in the folder of another account only that one's processes make an index")
-        return folder + b"/" + NAME
+        return folder + b"/" + layout.name
     import hashlib
 
     directory = environ.octets("IMAP_INDEX").rstrip(b"/") + b"/%d" % os.geteuid()
@@ -253,16 +299,17 @@ def path_of(folder: bytes, make: bool = False) -> bytes:
         raise Unusable(f"{log.printable(directory)} is not there") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise Unusable(f"{log.printable(directory)} must be a directory of this user that no other can write to")
-    return directory + b"/" + hashlib.sha256(os.path.realpath(folder)).hexdigest()[:32].encode()
+    return directory + b"/" + hashlib.sha256(os.path.realpath(folder)).hexdigest()[:32].encode() + layout.elsewhere
 
 
 def drop(folder: bytes) -> None:
-    """Remove the index of a folder that is removed or renamed, or that is not wanted any more."""
-    try:
-        path = path_of(folder)
-    except Unusable:
-        return
-    _remove(folder, path, 0)
+    """Remove the indexes of a folder that is removed or renamed, or that are not wanted any more."""
+    for layout in (INDEX, FULL_TEXT):
+        try:
+            path = path_of(folder, layout=layout)
+        except Unusable:
+            return
+        _remove(folder, path, 0)
 
 
 def drop_elsewhere(folder: bytes) -> None:

@@ -120,3 +120,8 @@ def test_where_it_may_not_be(check, value):
     assert f"WARN: imapd:1: IMAP_INDEX={value}: must be on, off or the full path of a directory" in check(
         f"IMAP_INDEX={value}\n"
     )[1]
+
+
+def test_the_full_text_index_is_on_or_off(check):
+    assert not any("must be" in line for line in check("IMAP_FTS=1\n")[1] + check("IMAP_FTS=0\n")[1])
+    assert "WARN: imapd:1: IMAP_FTS=yes: must be 0 or 1" in check("IMAP_FTS=yes\n")[1]
