@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from imapd.indexvalues import Maker, usual
 from imapd.message import Message
+from imapd.textfilling import TextFilling
 from imapd.view import View
 from maildir import columns, indexfile
 from maildir.folder import Folder
@@ -23,27 +22,43 @@ _PASSES = 5  # what somebody else's write kept from being written is made again
 class Built:
     """What came of it."""
 
-    def __init__(self, messages: int, made: int, octets: int, error: str) -> None:
+    def __init__(self, messages: int, made: int, texts: int, octets: int, error: str) -> None:
         self.messages = messages
         self.made = made  # messages that were looked at
-        self.octets = octets  # of the file
+        self.texts = texts  # those that were looked at for the full-text index
+        self.octets = octets  # of the files
         self.error = error
 
 
 def build(path: bytes, progress: Progress) -> Built:
-    """Bring the index of a folder up to date with its messages."""
+    """Bring the index of a folder, and its full-text index where there is to be one, up to date with its messages."""
     folder = Folder(path)
     view = View(b"", b"", folder, folder.scan(), read_only=True)
     try:
         work = _Work(view)
         complete = any(not work.one_pass(progress) for _ in range(_PASSES))
         usable = folder.index.usable()
+        is_wanted = folder.full_text.wanted
+        texts = _build_texts(view, progress) if is_wanted else 0
+        usable = usable and folder.full_text.wanted == is_wanted
     finally:
-        folder.index.close()
-    names = [indexfile.path_of(path) + suffix for suffix in indexfile.SUFFIXES]
-    octets = sum(os.stat(name).st_size for name in names if os.path.exists(name))
+        view.close()
+    octets = sum(indexfile.octets_of(indexfile.path_of(path, layout=layout)) for layout in indexfile.LAYOUTS)
     error = "" if complete and usable else "the index cannot be written; see above, or somebody else writes to it"
-    return Built(len(view), len(work.made), octets, error)
+    return Built(len(view), len(work.made), texts, octets, error)
+
+
+def _build_texts(view: View, progress: Progress) -> int:
+    """How many messages were looked at; what somebody else's write kept from being written is made again."""
+    most = 0
+    for _ in range(_PASSES):
+        filling = TextFilling(view, thorough=True)
+        for left in filling.steps():
+            progress(len(view) - left, len(view))
+        most = max(most, filling.looked_at)
+        if not filling.looked_at:
+            break
+    return most
 
 
 class _Work:

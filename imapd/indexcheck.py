@@ -64,13 +64,7 @@ class Database:
 
     def octets(self) -> int:
         """On disk, with the log of writes beside it."""
-        found = 0
-        for suffix in indexfile.SUFFIXES:
-            try:
-                found += os.stat(self.path + suffix).st_size
-            except FileNotFoundError:
-                continue
-        return found
+        return indexfile.octets_of(self.path)
 
     def kinds(self) -> list[Kind]:
         """All columns, by name."""

@@ -138,6 +138,10 @@ def _index_path(folder: bytes) -> bytes:
         raise Refused(f"no index: {why} (IMAP_INDEX)") from None
 
 
+def _text_path(folder: bytes) -> bytes:
+    return indexfile.path_of(Account().path(folder), layout=indexfile.FULL_TEXT)
+
+
 def _opened(path: bytes) -> Database | None:
     """The index that is there; raises indexcheck.Wrong."""
     from imapd.indexcheck import Database
@@ -159,23 +163,54 @@ def _build(folder: bytes) -> Row:
 
 
 def _check(folder: bytes) -> Row:
-    from imapd.indexcheck import Check, Wrong
+    path, text_path = _index_path(folder), _text_path(folder)
+    row: Row = {"index": None, "wrong": 0, "problems": [], "texts": None}
+    setting = environ.text("IMAP_INDEX")
+    environ.put("IMAP_INDEX", "off")  # what is compared with the index is read from the messages alone
+    try:
+        if os.path.lexists(path):
+            row |= _check_index(folder, path)
+        if os.path.lexists(text_path):
+            compared, count, problems = _check_texts(folder, text_path)
+            row["texts"] = compared
+            row["wrong"] += count
+            row["problems"] += [f"{os.fsdecode(os.path.basename(text_path))}: {problem}" for problem in problems]
+    finally:
+        environ.put("IMAP_INDEX", setting)
+    return row
+
+
+def _check_texts(folder: bytes, path: bytes) -> tuple[int, int, list[str]]:
+    """How many messages were compared, how many problems there are, and the first of these."""
+    from imapd.indexcheck import Wrong
+    from imapd.textcheck import TextCheck, TextDatabase
     from maildir.folder import Folder
 
-    path = _index_path(folder)
     try:
-        database = _opened(path)
-        if database is None:
-            return {"index": None, "wrong": 0, "problems": []}
-        environ.put("IMAP_INDEX", "off")  # what is compared with the index is read from the messages alone
+        database = TextDatabase(path)
+    except Wrong as why:
+        return 0, 1, [str(why)]
+    check = TextCheck(database, Folder(Account().path(folder)))
+    try:
+        with _Progress(f"{_shown(folder)}: checking texts") as progress:
+            check.run(progress)
+    finally:
+        database.close()
+    return check.compared, check.count, check.problems
+
+
+def _check_index(folder: bytes, path: bytes) -> Row:
+    from imapd.indexcheck import Check, Database, Wrong
+    from maildir.folder import Folder
+
+    try:
+        database = Database(path)
         try:
             check = Check(database, Folder(Account().path(folder)))
             with _Progress(f"{_shown(folder)}: checking") as progress:
                 check.run(progress)
         finally:
             database.close()
-            environ.drop("IMAP_INDEX")
-            _take_over_settings()
     except Wrong as why:
         return {"index": os.fsdecode(path), "wrong": 1, "problems": [str(why)]}
     return {
@@ -185,13 +220,14 @@ def _check(folder: bytes) -> Row:
 
 
 def _drop(folder: bytes) -> Row:
-    path = _index_path(folder)
-    there = os.path.lexists(path)
-    octets = sum(os.lstat(path + suffix).st_size for suffix in indexfile.SUFFIXES if os.path.lexists(path + suffix))
+    paths = (_index_path(folder), _text_path(folder))
+    there = [os.fsdecode(path) if os.path.lexists(path) else None for path in paths]
+    octets = sum(map(indexfile.octets_of, paths))
     indexfile.drop(Account().path(folder))
-    if os.path.lexists(path):
-        return {"error": f"{os.fsdecode(path)} cannot be removed"}
-    return {"index": os.fsdecode(path) if there else None, "octets": octets}
+    for path in paths:
+        if os.path.lexists(path):
+            return {"error": f"{os.fsdecode(path)} cannot be removed"}
+    return {"index": there[0], "texts": there[1], "octets": octets}
 
 
 def _stats(folder: bytes) -> Row:
@@ -201,15 +237,30 @@ def _stats(folder: bytes) -> Row:
     try:
         database = _opened(path)
         if database is None:
-            return {"index": None}
-        kinds = [
-            {"name": _name(kind.name), "values": kind.values, "octets": kind.octets} for kind in database.kinds()
-        ]
+            return {"index": None, "texts": _text_stats(folder)}
+        kinds = [{"name": _name(kind.name), "values": kind.values, "octets": kind.octets} for kind in database.kinds()]
         row = {"index": os.fsdecode(path), "octets": database.octets(), "answers": database.answers(), "kinds": kinds}
         database.close()
+        row["texts"] = _text_stats(folder)
     except Wrong as why:
         return {"index": os.fsdecode(path), "error": str(why)}
     return row
+
+
+def _text_stats(folder: bytes) -> Row | None:
+    """What the full-text index is; raises indexcheck.Wrong."""
+    from imapd.textcheck import TextDatabase
+
+    path = _text_path(folder)
+    if not os.path.lexists(path):
+        return None
+    database = TextDatabase(path)
+    count = len(database.documents())
+    database.close()
+    return {
+        "index": os.fsdecode(path), "octets": indexfile.octets_of(path), "messages": count,
+        "left_behind": database.given - count,
+    }  # fmt: skip
 
 
 def _name(kind: bytes) -> str:
@@ -245,24 +296,38 @@ def _print(row: Row, action: str) -> None:
     if row.get("error"):
         _complain(f"{row['folder']}: {row['error']}")
     elif action == "build":
-        looked = f"{row['messages']:,} messages, looked at {row['made']:,}"
+        looked = f"{row['messages']:,} messages, looked at {max(row['made'], row['texts']):,}"
         print(f"{row['folder']}: {looked}, {row['octets']:,} octets, {row['seconds']:.1f} s")
-    elif row["index"] is None:
+    elif row["index"] is None and row["texts"] is None and not row.get("wrong"):
         print(f"{row['folder']}: no index")
     elif action == "drop":
         print(f"{row['folder']}: dropped, {row['octets']:,} octets")
     elif action == "check":
         _print_check(row)
     else:
+        _print_stats(row)
+
+
+def _print_stats(row: Row) -> None:
+    if row["index"] is not None:
         print(f"{row['folder']}: {row['octets']:,} octets in {row['index']}, {row['answers']} answers")
         for kind in row["kinds"]:
             print(f"  {kind['name']:<40} {kind['values']:>10,} values {kind['octets']:>14,} octets")
+    texts = row["texts"]
+    if texts is not None:
+        of = f"texts of {texts['messages']:,} messages, and {texts['left_behind']:,} left behind"
+        print(f"{row['folder']}: {texts['octets']:,} octets in {texts['index']}, {of}")
 
 
 def _print_check(row: Row) -> None:
     if not row["wrong"]:
-        also = f"; not checked: {', '.join(row['not_checked'])}" if row["not_checked"] else ""
-        print(f"{row['folder']}: {row['values']:,} values of {row['messages']:,} messages, all right{also}")
+        found = []
+        if row["index"] is not None:
+            found.append(f"{row['values']:,} values of {row['messages']:,} messages")
+        if row["texts"] is not None:
+            found.append(f"texts of {row['texts']:,} messages")
+        also = f"; not checked: {', '.join(row['not_checked'])}" if row.get("not_checked") else ""
+        print(f"{row['folder']}: {', '.join(found)}, all right{also}")
         return
     for problem in row["problems"]:
         _complain(f"{row['folder']}: {problem}")

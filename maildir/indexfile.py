@@ -84,10 +84,11 @@ FULL_TEXT = Layout(
     elsewhere=b"-fulltext",
     cache=2048,
 )
+LAYOUTS = (INDEX, FULL_TEXT)
 
-# SQLite's primary result codes: what says nothing against the file, and does not last (BUSY, LOCKED); and what lasts
-# (PERM, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, NOLFS, AUTH).
-_PASSING = (5, 6)
+# SQLite's primary result codes: what says nothing against the file and does not last (BUSY, LOCKED, PROTOCOL), and what
+# lasts (PERM, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, NOLFS, AUTH).
+_PASSING = (5, 6, 15)
 _LASTING = (3, 7, 8, 9, 10, 13, 14, 22, 23)
 _READONLY_DBMOVED = 8 | 4 << 8  # the file was unlinked under our hands
 
@@ -302,9 +303,18 @@ def path_of(folder: bytes, make: bool = False, layout: Layout = INDEX) -> bytes:
     return directory + b"/" + hashlib.sha256(os.path.realpath(folder)).hexdigest()[:32].encode() + layout.elsewhere
 
 
+def octets_of(path: bytes) -> int:
+    """What the files of an index take on disk."""
+    octets = 0
+    for suffix in SUFFIXES:
+        with contextlib.suppress(FileNotFoundError):
+            octets += fs.lstat(path + suffix).st_size
+    return octets
+
+
 def drop(folder: bytes) -> None:
     """Remove the indexes of a folder that is removed or renamed, or that are not wanted any more."""
-    for layout in (INDEX, FULL_TEXT):
+    for layout in LAYOUTS:
         try:
             path = path_of(folder, layout=layout)
         except Unusable:

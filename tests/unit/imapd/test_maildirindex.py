@@ -286,3 +286,73 @@ def test_switched_off(maildir):
     done = run("build", maildir, IMAP_INDEX="off")
     assert done.returncode == 1
     assert "IMAP_INDEX" in done.stderr
+
+
+FTS = {"IMAP_FTS": "1"}
+
+
+def test_the_index_of_the_texts(maildir):
+    (built,) = as_json("build", maildir, **FTS)
+    assert built["texts"] == built["messages"] == MESSAGES
+    assert as_json("build", maildir, **FTS)[0]["texts"] == 0
+    path = maildir / "courierimapfulltext"
+    assert path.stat().st_uid == UID
+    assert path.stat().st_mode & 0o777 == 0o600
+    (stats,) = as_json("stats", maildir)
+    assert stats["texts"] == {
+        "index": "./courierimapfulltext", "octets": path.stat().st_size, "messages": MESSAGES, "left_behind": 0,
+    }  # fmt: skip
+    (checked,) = as_json("check", maildir)
+    assert (checked["texts"], checked["wrong"]) == (MESSAGES, 0)
+    assert f"texts of {MESSAGES} messages, all right\n" in run("check", maildir).stdout
+    (dropped,) = as_json("drop", maildir)
+    assert dropped["texts"] == "./courierimapfulltext"
+    assert not list(maildir.glob("courierimapfulltext*"))
+    assert as_json("stats", maildir)[0]["texts"] is None
+
+
+def test_without_the_setting_there_is_no_index_of_the_texts(maildir):
+    assert as_json("build", maildir)[0]["texts"] == 0
+    assert not (maildir / "courierimapfulltext").exists()
+
+
+def test_texts_that_are_not_those_of_the_messages_are_found(maildir):
+    as_json("build", maildir, **FTS)
+    path = sorted((maildir / "cur").iterdir())[3]
+    path.write_bytes(b"Subject: another\n\ntext\n")
+    (checked,) = as_json("check", maildir, status=1)
+    assert any("its texts are not those of the message" in problem for problem in checked["problems"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM text_data WHERE id > 10",
+        "UPDATE block SET octets = x'00'",
+        "UPDATE meta SET value = 3 WHERE key = 'documents'",
+        "DELETE FROM meta",
+        "PRAGMA user_version = 9",
+        "DROP TABLE block",
+    ],
+)
+def test_a_damaged_index_of_the_texts_is_told_of(maildir, statement):
+    as_json("build", maildir, **FTS)
+    connection = sqlite3.connect(maildir / "courierimapfulltext")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    (checked,) = as_json("check", maildir, status=1)
+    assert checked["wrong"] == 1
+    assert checked["problems"][0].startswith("courierimapfulltext: ")
+    done = run("check", maildir)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("maildirindex: INBOX: courierimapfulltext: ")
+
+
+def test_the_index_of_the_texts_alone(maildir):
+    as_json("build", maildir, **FTS)
+    for path in maildir.glob("courierimapindex*"):
+        path.unlink()
+    assert run("check", maildir).stdout == f"INBOX: texts of {MESSAGES} messages, all right\n"
+    assert f"texts of {MESSAGES} messages, and 0 left behind\n" in run("stats", maildir).stdout
+    assert run("drop", maildir).stdout.startswith("INBOX: dropped, ")
