@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from maildir import fs, lock
+from tests.faults.indexed import Box
 from tests.faults.trap import CALLS
 
 PATIENCE = lock.WAIT_SECONDS
@@ -69,3 +70,23 @@ def scratch():
     place = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as directory:
         yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def kept_box():
+    """A maildir for one test after the other."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+        yield Box(Path(directory), 140)
+
+
+@pytest.fixture
+def box(kept_box):
+    """The maildir, its index filled and believed."""
+    box = kept_box
+    box.settle()
+    for _ in range(1 if box.index.is_file() else 2):
+        box.check_anew()
+    assert box.index.is_file()
+    box.log.write_text("")
+    return box

@@ -29,8 +29,11 @@ QUESTIONS = (
     b"UID FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT FROM DATE)]", b"STATUS INBOX (MESSAGES UIDNEXT UNSEEN)",
     *(b"UID SORT (%s) UTF-8 ALL" % key for key in (b"DATE", b"REVERSE SUBJECT", b"FROM ARRIVAL", b"REVERSE SIZE")),
     b"UID THREAD REFERENCES UTF-8 ALL", b"UID THREAD ORDEREDSUBJECT UTF-8 ALL",
-    b"UID SEARCH SUBJECT 1", b"UID SEARCH FROM ann1", b"UID SEARCH HEADER Message-ID <1", b"UID SEARCH SENTSINCE 15-Nov-2023",
+    b"UID SEARCH SUBJECT 1", b"UID SEARCH FROM ann1", b"UID SEARCH HEADER Message-ID <1",
+    b"UID SEARCH SENTSINCE 15-Nov-2023",
 )  # fmt: skip
+
+_TOLD = ("it is made anew", "without its index")
 
 Told = tuple[frozenset[bytes], bytes, int, int]  # flags, subject, size, date
 Messages = dict[int, Told]
@@ -94,7 +97,8 @@ class Box:
         self.count += 1
         seconds = _FIRST + self.count * 60
         name = f"{seconds}.M{self.count}P9.host.example" + (f":2,{flags}" if folder == "cur" else "")
-        header = b"Date: %s\nFrom: ann%d <ann%d@example.com>\nMessage-ID: <%d@example.com>\nReferences: <%d@example.com>\n" % (
+        fields = b"Date: %s\nFrom: ann%d <ann%d@h.example>\nMessage-ID: <%d@h.example>\nReferences: <%d@h.example>\n"
+        header = fields % (
             email.utils.formatdate(seconds - self.chance.randrange(9) * 86400).encode(),
             self.count % 7, self.count % 3, self.count, self.chance.randrange(self.count),
         )  # fmt: skip
@@ -162,6 +166,24 @@ class Box:
         """The same in a session of its own, and the time after it that it needs to fill the index."""
         with self.session(prepare, **settings) as imapd:
             self.check_all(imapd.client)
+
+
+def log_lines(box: Box) -> list[str]:
+    """What the log says about the index."""
+    return [line for line in box.log.read_text().splitlines() if any(words in line for words in _TOLD)]
+
+
+def change_and_check(box: Box, imapd: Forked) -> None:
+    """Mail operations, each with its right answer."""
+    client = imapd.client
+    box.check(client)
+    for command in (b"STORE 2:5 +FLAGS (\\Flagged)", b"STORE 3:4 -FLAGS (\\Flagged)", b"COPY 1 INBOX", b"NOOP"):
+        answer = client.command(command)
+        assert answer[-1].kind == b"OK", answer
+    assert client.command(b"APPEND INBOX ", b"Subject: x999x\r\n\r\nx999x\r\n")[-1].kind == b"OK"
+    assert client.command(b"STORE 6:7 +FLAGS (\\Deleted)")[-1].kind == b"OK"
+    assert client.command(b"EXPUNGE")[-1].kind == b"OK"
+    box.check_all(client)
 
 
 def all_told(client: Client) -> list[list[bytes]]:
