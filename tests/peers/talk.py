@@ -6,7 +6,8 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 
@@ -163,8 +164,11 @@ def _mailbox_of(line: bytes) -> bytes:
 class Site:
     """One account and both servers for it; sessions that are still open at the end are closed."""
 
-    def __init__(self, place: Place, account: Account, courier: Courier) -> None:
+    def __init__(
+        self, place: Place, account: Account, courier: Courier, prepare: Iterable[Callable[[], None]] = ()
+    ) -> None:
         self.place = place
+        self._prepare = tuple(prepare)  # in each imapd of ours, before it runs
         self.home = place.home(account)
         self.maildir = place.maildir(account)
         self.log = place.path / f"{account.address}.log"
@@ -203,8 +207,12 @@ class Site:
         return Talk("courier", client, None, popen)
 
     def _ours(self) -> Talk:
-        forked = Forked(self.maildir, self.log, {"IMAP_KEYWORDS": "1"}, identity=UID)
+        forked = Forked(self.maildir, self.log, {"IMAP_KEYWORDS": "1"}, self._prepare, identity=UID)
         return Talk("ours", forked.client, forked, None)
+
+    def wait(self, seconds: float) -> None:
+        """The passing of time is what is waited for."""
+        time.sleep(seconds)
 
     def deliver(self, folder_name: bytes, subject: bytes) -> None:
         """What a delivery agent does; folder_name is that on the disk."""
