@@ -126,8 +126,10 @@ class Ours:
         limits = options or ("-maxprocs=400", "-maxperip=400")
         tcpd = str(self.prefix / "libexec/couriertcpd")
         script = 'set -a; . "$1"; IMAP_STARTTLS=NO; set +a; shift; exec "$@"'
-        argv = [tcpd, "-nodnslookup", *self.options, *limits, f"127.0.0.1.{self.port}", *chain]
-        environment = {"PATH": "/usr/bin:/bin", "AUTHDAEMONVAR": str(self.auth), **self.settings, **settings}
+        # What is set for this server counts more than what its file of settings says.
+        own = ["env", *(f"{name}={value}" for name, value in self.settings.items())]
+        argv = [*own, tcpd, "-nodnslookup", *self.options, *limits, f"127.0.0.1.{self.port}", *chain]
+        environment = {"PATH": "/usr/bin:/bin", "AUTHDAEMONVAR": str(self.auth), **settings}
         process = self._start(["sh", "-c", script, "sh", str(self.etc / "imapd"), *argv], self.log, environment)
         wait_for_port(self.port, process.popen, self.log)
         return process
