@@ -138,7 +138,7 @@ class Linked:
         # A file of somebody else's would stay theirs, and a symbolic link is not the message.
         if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EXDEV, "cannot be linked", name)
-        if time.time() - found.st_ctime < _WRITTEN_OUT_SECONDS:
+        if _is_fresh(name, found):
             self._following(_sync)
         self.name = names.unique(_new_name(), found.st_dev, found.st_ino, found.st_size)
 
@@ -172,6 +172,14 @@ def _new_name() -> bytes:
     global _made
     _made += 1
     return names.temporary(b"%d" % (_made - 1))
+
+
+def _is_fresh(name: bytes, found: os.stat_result) -> bool:
+    """Whether the octets of a message may be in memory only."""
+    # Any change of flags, and any copy, changes the ctime of a file.  But its octets are as old as its name and its
+    # mtime say, if these agree: a file that was put back from somewhere has at least one of the three.
+    border = time.time() - _WRITTEN_OUT_SECONDS
+    return found.st_ctime > border and max(found.st_mtime, names.sort_key(name)[0]) > border
 
 
 def _sync(path: bytes) -> None:

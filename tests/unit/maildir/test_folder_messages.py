@@ -1,5 +1,6 @@
 import errno
 import os
+import time
 
 import pytest
 
@@ -131,6 +132,20 @@ class TestCopy:
         for name in snapshot.names:
             assert text(sent, name) == b"odd\r\nline\n\r\r\n"
             assert os.stat(sent.path + b"/cur/" + name).st_mtime == 1e9
+
+    @pytest.mark.parametrize(
+        ("name", "age", "synced"),
+        [("1000000000.a.h:2,", 3600, 0), ("1000000000.a.h:2,", 10, 1), ("{now}.a.h:2,", 3600, 1), ("odd:2,", 0, 1)],
+    )
+    def test_only_what_may_be_in_memory_alone_is_synced(self, inbox, disk, monkeypatch, name, age, synced):
+        now = time.time()
+        name = name.format(now=int(now))
+        disk.put(name)
+        os.utime(disk.path / "cur" / name, (now - age, now - age))
+        calls = []
+        monkeypatch.setattr(fs, "sync_octets", calls.append)
+        inbox.copy_from(inbox, inbox.scan().names)
+        assert len(calls) == synced
 
     def test_a_copy_is_another_name_of_the_file(self, inbox, disk):
         disk.put("1.a.h:2,")
