@@ -152,6 +152,8 @@ class Scanner:
         if not marks.settled:
             return max(marks.settles, 0.05)
         self._due = False
+        if self._arrived():  # the next scan takes it over; a view without it must not be stored under these marks
+            return later
         listed = self._uid_list.columns()
         if listed is None or listed.uidvalidity != before.uidvalidity:
             return later
@@ -171,9 +173,13 @@ class Scanner:
 
     # -- moving and numbering
 
+    def _arrived(self) -> list[bytes]:
+        """The new messages."""
+        return [name for name in fs.listdir(self._new) if name[:1] != b"."]
+
     def _move_new(self) -> bool:
         """Move new messages into cur/; True when there were any.  Who may not, leaves them where they are."""
-        arrived = [name for name in fs.listdir(self._new) if name[:1] != b"."]
+        arrived = self._arrived()
         for name in arrived:
             try:
                 fs.rename(self._new + name, self._cur + (name if b":" in name else name + b":2,"))
@@ -326,7 +332,7 @@ class Scanner:
     def _status_quickly(self) -> Status | None:
         """By columns, when nothing is new."""
         listed = self._uid_list.columns()
-        if listed is None or not listed.uidvalidity or any(name[:1] != b"." for name in fs.listdir(self._new)):
+        if listed is None or not listed.uidvalidity or self._arrived():
             return None
         parts = snapshot.take_apart(listing.read(self._cur).names)
         joined = None if parts is None else parts.in_order(listed.keys)
@@ -338,7 +344,7 @@ class Scanner:
         return Status(len(listed.keys), fresh, listed.uidnext, listed.uidvalidity, unseen)
 
     def _status_slowly(self) -> Status:
-        arrived = {names.base(name) for name in fs.listdir(self._new) if name[:1] != b"."}
+        arrived = set(map(names.base, self._arrived()))
         uid_list = self._uid_list.read() or UidList(uidlist.first_uidvalidity(int(time.time())))
         by_base = self._with_missed(uid_list.uids, listing.read(self._cur))
         arrived -= by_base.keys()  # moved while this was counting

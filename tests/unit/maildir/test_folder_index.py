@@ -107,6 +107,16 @@ def test_it_is_looked_at_again_when_it_has_come_to_rest(inbox, disk, no_reading)
     assert seen(Folder(inbox.path).scan()) == {1: b"1.a.h:2,"}
 
 
+def test_what_has_arrived_before_the_look_while_idle_is_not_missed(inbox, disk) -> None:
+    disk.put("1.a.h:2,")
+    inbox.scan()  # at a time that is not trusted
+    (disk.path / "new/2.b.h").write_text("2\n")
+    disk.settle()
+    inbox.idle()
+    assert len(inbox.scan().uids) == 2
+    assert len(Folder(inbox.path).scan().uids) == 2
+
+
 def test_the_look_while_idle_takes_nothing_from_the_next_scan(inbox, disk) -> None:
     disk.put("1.a.h:2,")
     inbox.scan()
