@@ -52,12 +52,23 @@ def play_preauthenticated(transcript, connection, maildir):
 
 @pytest.mark.parametrize("transcript", AFTER_LOGIN, ids=named)
 def test_in_process(transcript, tmp_path):
+    play_in_process(transcript, tmp_path, environment(transcript))
+
+
+@pytest.mark.parametrize("transcript", [one for one in AFTER_LOGIN if named(one).startswith("search-")], ids=named)
+def test_with_an_index_of_the_texts(transcript, tmp_path):
+    """The same is found."""
+    play_in_process(transcript, tmp_path, {**environment(transcript), "IMAP_FTS": "1"})
+    assert (tmp_path / "Maildir" / "courierimapfulltext").exists()
+
+
+def play_in_process(transcript, tmp_path, settings):
     maildir = make_maildir(transcript, tmp_path)
     log = tmp_path / "log"
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
-        serve(theirs, log, environment(transcript), tmp_path)
+        serve(theirs, log, settings, tmp_path)
     theirs.close()
     with ours:
         try:
