@@ -16,6 +16,7 @@ import time
 
 from couriertcpd import environ, log
 from maildir import directories, fs, listing, lock, names, purge, recent, uidlist
+from maildir.anew import rename_anew
 from maildir.incoming import Incoming
 from maildir.keywordlist import NONE
 from maildir.keywords import Keywords
@@ -119,9 +120,9 @@ class Folder:
         broken = [name for base, name in seen.by_base.items() if b"\n" in base]  # two lines of the uid list
         if broken or seen.twins:
             for name in broken:
-                self._rename_anew(name, b"broken", "a line break in the name; it gets another")
+                rename_anew(self._cur, name, b"broken", "a line break in the name; it gets another")
             for _, name in seen.twins:
-                self._rename_anew(name, b"twin", "a second file of that name; it counts as another message")
+                rename_anew(self._cur, name, b"twin", "a second file of that name; it counts as another message")
             seen = listing.read(self._cur)
         known = {} if uid_list is None else uid_list.uids
         by_base = self._with_missed(known, seen)
@@ -157,16 +158,6 @@ class Folder:
         view.uids = dict(sorted(view.uids.items(), key=lambda entry: entry[1]))
         self._unwritten = view
         return Snapshot(view, Match(view.uids, by_base), {view.uids[key] for key in by_base if key not in known})
-
-    def _rename_anew(self, name: bytes, label: bytes, why: str) -> None:
-        """Give a file a base of its own, as it cannot stay under the one that it has (a restored backup, say)."""
-        try:
-            found = fs.lstat(self._cur + name)
-            base = names.unique(names.temporary(label), found.st_dev, found.st_ino, found.st_size)
-            fs.rename(self._cur + name, self._cur + names.with_flags(base, names.flags_of(name)))
-        except FileNotFoundError:
-            return
-        log.warn(f"{log.printable(self._cur + name)}: {why}")
 
     def status(self) -> Status:
         """Count what is there; moves and writes nothing."""
