@@ -34,6 +34,8 @@ HAND_OVER_SECONDS = 10.0  # for room in the queue of the next stage
 # Set by the fork server in its children; they stay as they are here in a program that was exec'ed.
 next_socket: socket.socket | None = None  # where the next stage's processes wait
 next_program = ""  # the argv[0] that they were started for
+side_socket: socket.socket | None = None  # where the processes of a stage beside this one wait
+sender = ""  # the module whose processes, without privileges, hand over to this stage; empty: couriertcpd does
 audience = b""  # whom a ticket must be made out to that the next stage is to accept
 addressee = b""  # whom a ticket must be made out to that this stage may accept
 own_log = 2  # our own log, which whoever hands a connection over cannot lead elsewhere
