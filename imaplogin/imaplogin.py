@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import os
 
-from authdaemond import arrival, client
+from authdaemond import client
 from authdaemond.sasl import registry
 from authdaemond.sasl.mechanism import Malformed as MalformedExchange
 from couriertcpd import environ, installed, log, slotnote, stage
@@ -22,7 +22,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from authdaemond.account import Account
     from authdaemond.sasl.mechanism import Credentials, Mechanism
     from couriertcpd.handover import Arrival
 
@@ -210,22 +209,11 @@ class Login:
         self._channel.flush()
         try:
             account = preauth.check(self._peer, who, self._service, authtype, data)
-            self._hand_on(tag, who, account)
+            environ.put("IMAPLOGINTAG", tag)
+            handon.log_in(self._peer, who, account, self._stages)
         except client.Rejected:
             self._channel.write(response.tagged(tag, b"NO", "Login failed."))
         except client.TemporaryFailure:
-            raise Bye("Temporary problem, please try again later") from None
-
-    def _hand_on(self, tag: bytes, who: str, account: Account) -> None:
-        environ.put("IMAPLOGINTAG", tag)
-        try:
-            handon.hand_on(account, self._stages)
-        except arrival.Refused:
-            preauth.failed(self._peer, who)
-            raise client.Rejected from None
-        except arrival.TemporaryFailure as failure:
-            preauth.failed(self._peer, who)
-            log.err(f"authentication error: {failure}")
             raise Bye("Temporary problem, please try again later") from None
 
 
@@ -260,7 +248,7 @@ def prepare(argv: list[str]) -> None:
     """Before the first fork."""
     from imaplogin import unprivileged
 
-    unprivileged.prepare()
+    unprivileged.prepare("imaplogin")
 
 
 def before_wait() -> None:

@@ -10,6 +10,7 @@ from couriertcpd import environ, log, stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from authdaemond.account import Account
@@ -75,8 +76,13 @@ def check(peer: Peer, who: str, service_name: bytes, authtype: bytes, data: byte
 
     who is `user=NAME` or `method=MECHANISM`.  Raises authdaemond.client.Rejected after the delay, or TemporaryFailure.
     """
+    return decide(peer, who, lambda: client.authenticate(service_name, authtype, data, stage.audience))
+
+
+def decide(peer: Peer, who: str, ask: Callable[[], Account]) -> Account:
+    """Ask for an account by any question, with what check() does about a failure."""
     try:
-        return client.authenticate(service_name, authtype, data, stage.audience)
+        return ask()
     except client.Rejected:
         failed(peer, who)
         time.sleep(FAILURE_DELAY_SECONDS)

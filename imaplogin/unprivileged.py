@@ -17,9 +17,10 @@ from couriertcpd import installed, log, privileges, stage
 class _Known:
     """What a fork server knows, and all its children share."""
 
-    __slots__ = ("audience", "folder", "said", "uid", "user")
+    __slots__ = ("audience", "folder", "program", "said", "uid", "user")
 
-    def __init__(self) -> None:
+    def __init__(self, program: str) -> None:
+        self.program = program
         self.audience = stage.audience
         self.folder = ticketkey.directory()
         self.said = mmap.mmap(-1, 1)  # one octet: the log has been told that there is no key
@@ -31,10 +32,10 @@ _known: _Known | None = None
 _renounced = False
 
 
-def prepare() -> None:
-    """Be ready, in a fork server, for its children to call arrive()."""
+def prepare(program: str) -> None:
+    """Be ready, in the fork server of this program, for its children to call arrive()."""
     global _known
-    _known = _Known()
+    _known = _Known(program)
     privileges.prepare()
 
 
@@ -105,4 +106,4 @@ def _say_so(known: _Known, obstacle: str) -> None:
         return
     known.said[0] = 1
     who = "stays root until" if known.uid == 0 else "becomes the next program after"
-    log.warn(f"{obstacle}, so imaplogin {who} the login, as with PREFORK=0")
+    log.warn(f"{obstacle}, so {known.program} {who} the login, as with PREFORK=0")

@@ -15,9 +15,9 @@ SOURCE = Path(__file__).resolve().parents[2]
 
 # Programs that are told of in another's page, and scripts that have a page of their own.
 PAGES = {"authdaemond.daemon": "authdaemond"}
-SCRIPTS = [("libexec", "imapd.rc"), ("libexec/authlib", "authdaemond")]
+SCRIPTS = [("libexec", "imapd.rc"), ("libexec", "pop3d.rc"), ("libexec/authlib", "authdaemond")]
 
-STAGES = {"imaplogin.imaplogin", "imapd.main"}
+STAGES = {"imaplogin.imaplogin", "imaplogin.pop3login", "imapd.main", "pop3d.main"}
 
 
 def table() -> list[tuple[str, str, str]]:
