@@ -99,8 +99,17 @@ def execute(argv: Sequence[str]) -> None:
     os.execvp(argv[0], list(argv))
 
 
-def hand_over(sock: socket.socket, argv: Sequence[str], environment: dict[bytes, bytes], ticket: bytes = b"") -> None:
-    """Send our own descriptors 0 to 3 and the rest to the processes that wait at the socket; raises OSError."""
+def hand_over(
+    sock: socket.socket,
+    argv: Sequence[str],
+    environment: dict[bytes, bytes],
+    ticket: bytes = b"",
+    descriptors: tuple[int, int, int, int] = (0, 1, 2, 3),
+) -> None:
+    """Send our own descriptors, in, out, log and slot, and the rest to the processes that wait at the socket.
+
+    Raises OSError.
+    """
     from couriertcpd import handover
 
     try:
@@ -110,7 +119,7 @@ def hand_over(sock: socket.socket, argv: Sequence[str], environment: dict[bytes,
     deadline = time.monotonic() + HAND_OVER_SECONDS
     while True:
         try:
-            return handover.send(sock, frame, (0, 1, 2, 3))
+            return handover.send(sock, frame, descriptors)
         except BlockingIOError:
             remaining = deadline - time.monotonic()
             room = select.poll()

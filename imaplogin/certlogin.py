@@ -6,7 +6,11 @@ from couriertcpd import environ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from authdaemond.account import Account
+
+MECHANISM = b"EXTERNAL"
 
 
 def identity(protocol: str = "IMAP") -> bytes:
@@ -16,6 +20,11 @@ def identity(protocol: str = "IMAP") -> bytes:
         return b""
     name = "TLS_SUBJECT_" + field.upper()
     return environ.octets(name) if name.isascii() else b""
+
+
+def exchange(initial: bytes | None) -> Generator[bytes, bytes, bytes]:
+    """The client's response: as whom it wants to log in, empty for whom the certificate says."""
+    return initial or (yield b"")
 
 
 def account(service: bytes, response: bytes, protocol: str = "IMAP") -> Account:

@@ -33,7 +33,7 @@ def next_stages(operands: list[str]) -> list[str] | None:
 
 
 def log_in(peer: preauth.Peer, who: str, account: Account, stages: list[str]) -> None:
-    """Become the account and the next stage; who is as for preauth.check().
+    """Become the account and the next stage; who is as for preauth.decide().
 
     Raises client.Rejected or client.TemporaryFailure, logged, or what stage.become() raises.
     """

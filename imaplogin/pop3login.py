@@ -237,6 +237,11 @@ def next_stage(argv: list[str]) -> list[str] | None:
     return handon.next_stages(argv[1:])
 
 
+def side_stage(argv: list[str]) -> list[str] | None:
+    """The couriertls for STLS."""
+    return starttls.side_stage("POP3")
+
+
 def prepare(argv: list[str]) -> None:
     """Before the first fork."""
     from imaplogin import unprivileged
@@ -256,6 +261,7 @@ def arrive(handed: Arrival) -> None:
     from imaplogin import unprivileged
 
     unprivileged.arrive()
+    unprivileged.receive(handed)
 
 
 def main(argv: list[str]) -> int:

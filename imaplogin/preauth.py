@@ -71,16 +71,11 @@ def service(default: str) -> bytes:
     return (environ.text("AUTHSERVICE" + environ.text("TCPLOCALPORT")) or default).encode()
 
 
-def check(peer: Peer, who: str, service_name: bytes, authtype: bytes, data: bytes) -> Account:
+def decide(peer: Peer, who: str, ask: Callable[[], Account]) -> Account:
     """Ask authdaemond; log a failure at once, before any delay, so that log watchers see it while it matters.
 
     who is `user=NAME` or `method=MECHANISM`.  Raises authdaemond.client.Rejected after the delay, or TemporaryFailure.
     """
-    return decide(peer, who, lambda: client.authenticate(service_name, authtype, data, stage.audience))
-
-
-def decide(peer: Peer, who: str, ask: Callable[[], Account]) -> Account:
-    """Ask for an account by any question, with what check() does about a failure."""
     try:
         return ask()
     except client.Rejected:

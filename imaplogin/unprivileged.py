@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 
 from authdaemond import ticketkey
-from couriertcpd import installed, log, privileges, stage
+from couriertcpd import environ, installed, log, privileges, stage, tlslaunch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from couriertcpd.handover import Arrival
 
 
 class _Known:
     """What a fork server knows, and all its children share."""
 
-    __slots__ = ("audience", "folder", "program", "said", "uid", "user")
+    __slots__ = ("argv", "audience", "environment", "folder", "program", "said", "uid", "user")
 
     def __init__(self, program: str) -> None:
         self.program = program
+        self.argv, self.environment = list(sys.argv), environ.everything()
         self.audience = stage.audience
         self.folder = ticketkey.directory()
         self.said = mmap.mmap(-1, 1)  # one octet: the log has been told that there is no key
@@ -68,6 +74,15 @@ def arrive() -> None:
         raise SystemExit(stage.TEMPORARY) from None
 
 
+def receive(handed: Arrival) -> None:
+    """Believe couriertls, which has no privileges, no more than it may say, where we still have some."""
+    known = _known
+    assert known is not None  # noqa: S101
+    if stage.sender and not _renounced:
+        handed.argv = known.argv
+        handed.environment = tlslaunch.believed(known.environment, handed.environment)
+
+
 def _login_user() -> tuple[int, int, list[int]] | None:
     """The mail user, who may enter authdaemond's directory by its group; without root, whoever we are.
 
@@ -86,6 +101,8 @@ def _login_user() -> tuple[int, int, list[int]] | None:
 
 def _obstacle(folder: str, uid: int, groups: list[int]) -> str:
     """Why the login user would be no use; empty when it can talk to an authdaemond that signs."""
+    if environ.text("TLS_EXTERNAL"):
+        return "TLS_EXTERNAL: logins with a certificate have no password for which authdaemond would sign"
     if not ticketkey.trusted(folder):
         return f"{os.path.join(folder, ticketkey.NAME)}: no key that authdaemond signs with"
     if os.geteuid() != 0:
