@@ -6,7 +6,7 @@ import signal
 import time
 
 from authdaemond import client
-from couriertcpd import environ, log, stage
+from couriertcpd import environ, log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
