@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class TooManyViolations(Exception):
-    """The connection ends; the last answer has been given."""
+    """The connection ends."""
 
 
 def execute(session: Session, line: bytes) -> Iterator[bytes]:
@@ -49,7 +49,6 @@ def execute(session: Session, line: bytes) -> Iterator[bytes]:
         if answer.line is not response.INVALID_COMMAND:
             session.violations = 0
         elif _one_too_many(session):
-            yield response.TOO_MANY_VIOLATIONS
             raise TooManyViolations from None
         yield answer.line
 

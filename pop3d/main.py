@@ -135,8 +135,11 @@ def _serve(driver: Driver, session: Session, client: Client) -> int:
         driver.serve(session)
     except Stalled:
         event = "INFO: LOGOUT" if session.over else "INFO: I/O error disconnect"
-    except (Disconnected, TooManyViolations):
+    except Disconnected:
         event = "INFO: DISCONNECTED"
+    except TooManyViolations:
+        event, status = "INFO: DISCONNECTED", FAILED
+        _last_words(driver, response.TOO_MANY_VIOLATIONS)
     except TimedOut:
         event = "INFO: TIMEOUT"
     except Shutdown:

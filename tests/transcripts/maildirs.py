@@ -68,7 +68,34 @@ Subject: Short
 x
 """
 
-MESSAGES = {"plain": PLAIN, "two-parts": TWO_PARTS, "forward": FORWARD, "short": SHORT}
+DOTS = b"""\
+From: eve@example.com
+Subject: Dots
+
+.
+..two
+a.b
+.
+"""
+
+RAW = """\
+From: Zoë <zoe@example.com>
+Subject: Grüße
+
+Hello.
+""".encode()
+
+UNENDED = b"Subject: no end\n\nx"
+
+MESSAGES = {
+    "plain": PLAIN,
+    "two-parts": TWO_PARTS,
+    "forward": FORWARD,
+    "short": SHORT,
+    "dots": DOTS,
+    "raw": RAW,
+    "unended": UNENDED,
+}
 
 
 def make_folder(path: Path) -> None:
@@ -127,7 +154,17 @@ def new(maildir: Path) -> None:
     deliver(maildir, ".", "two-parts")
 
 
-BUILDERS = {builder.__name__: builder for builder in (empty, small, new)}
+def post(maildir: Path) -> None:
+    """What POP3 has to send with care; three of the four have been listed before, the last one by an older server."""
+    make_folder(maildir)
+    fill(maildir, [(1, "dots", ""), (2, "raw", "S"), (3, "unended", "F"), (4, "short", "")], 5)
+    names = {path.name.partition(":")[0]: path.name for path in (maildir / "cur").iterdir()}
+    first, second, _, fourth = [names[key] for key in sorted(names)]
+    lines = [f"{first} 58 7:{UIDVALIDITY}:0\n", f"{second} 58 9:{UIDVALIDITY}:1\n", f"{fourth} 44 3:0:0\n"]
+    (maildir / "courierpop3dsizelist").write_text(f"/3 11 {UIDVALIDITY}\n" + "".join(lines))
+
+
+BUILDERS = {builder.__name__: builder for builder in (empty, small, new, post)}
 
 
 def deliver(maildir: Path, folder: str, kind: str) -> None:
