@@ -108,7 +108,9 @@ class ServerContexts:
             try:
                 if _DH_PARAMETERS in certificates.read(path, "TLS_DHPARAMS"):
                     return path
-                self.warnings.append(f"{path}: there are no DH PARAMETERS in it (TLS_DHPARAMS); make them: mkdhparams")
+                self.warnings.append(
+                    f"{path}: there are no DH PARAMETERS in it (TLS_DHPARAMS); make them: openssl dhparam 2048"
+                )
             except Unusable as problem:
                 self.warnings.append(str(problem))
         return self._settings.certificate if self._store.files[""].has_dh_parameters else ""
