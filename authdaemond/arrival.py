@@ -114,13 +114,15 @@ class _Known:
 
     def __init__(self, argv: list[str], farewell: bytes) -> None:
         from authdaemond import ticketkey
-        from authdaemond.ticket import UsedTickets
+        from authdaemond.ticket import UsedTickets, clock
 
         self.argv = argv
         self.environment = environ.everything()
         self.farewell = farewell
         self.folder = ticketkey.directory()
-        self.used = UsedTickets(os.path.join(self.folder, ticketkey.NAME))
+        # The first to take tickets under its name takes those too that were made out while it started.
+        since = clock() if stage.restarted else 0.0
+        self.used = UsedTickets(os.path.join(self.folder, ticketkey.NAME), since)
 
 
 _known: _Known | None = None

@@ -63,6 +63,22 @@ def sign(key: bytes | bytearray, account: Account, audience: bytes, now: float) 
 
 def verify(key: bytes | bytearray, ticket: bytes, audience: bytes, now: float, used: UsedTickets) -> Account:
     """The account of a ticket that nobody has used yet; from now on it is used.  Raises BadTicket."""
+    nonce, account = _good(key, ticket, audience, now, used.since)
+    used.take(nonce, now)
+    return account
+
+
+def rehearse() -> None:
+    """Sign and verify a ticket for nobody with a key of its own: what a process does that has yet to take one."""
+    from authdaemond.account import Account
+
+    key, audience = os.urandom(KEY_OCTETS), new_audience()
+    nobody = Account(b"nobody", b"/nonexistent", 1, 1)
+    _good(key, sign(key, nobody, audience, clock()), audience, clock(), 0.0)
+
+
+def _good(key: bytes | bytearray, ticket: bytes, audience: bytes, now: float, since: float) -> tuple[bytes, Account]:
+    """Nonce and account of a ticket that may be taken if nobody has.  Raises BadTicket."""
     if not ticket:
         raise BadTicket("no ticket")
     if len(ticket) > MAX_TICKET_OCTETS:
@@ -75,14 +91,13 @@ def verify(key: bytes | bytearray, ticket: bytes, audience: bytes, now: float, u
     issued, nonce, intended, account = _parse(payload)
     if not hmac.compare_digest(intended, audience):
         raise BadTicket("ticket for somebody else")
-    if issued < used.since:
+    if issued < since:
         raise BadTicket("ticket from before the start")
     if issued < now - LIFE_SECONDS:
         raise BadTicket("ticket expired")
     if issued > now + FUTURE_SECONDS:
         raise BadTicket("ticket from the future")
-    used.take(nonce, now)
-    return account
+    return nonce, account
 
 
 def _mac(key: bytes | bytearray, payload: bytes) -> bytes:
@@ -113,7 +128,8 @@ _ENTRY = struct.Struct("=16sd")  # nonce, time from which it means nothing
 class UsedTickets:
     """The nonces of tickets that were taken, shared by all processes that were forked after this was made.
 
-    The file lock_path must be one that only they can open: whoever takes a ticket locks it.
+    The file lock_path must be one that only they can open: whoever takes a ticket locks it.  Tickets from before
+    `since`, by clock(), are refused: somebody else may have taken them.
 
     A nonce stands in one of PROBES places from the one it points at, until its ticket has expired anyhow.  Where all of
     them are taken the ticket is refused: the table holds several thousand logins a second for as long as tickets live.
@@ -124,8 +140,8 @@ class UsedTickets:
     PROBES = 32
     LOCK_SECONDS = 5.0
 
-    def __init__(self, lock_path: str) -> None:
-        self.since = clock()
+    def __init__(self, lock_path: str, since: float) -> None:
+        self.since = since
         self._lock_path = lock_path
         self._table = mmap.mmap(-1, (self.PLACES + self.PROBES) * _ENTRY.size)
 

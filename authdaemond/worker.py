@@ -38,11 +38,12 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # the octet in the wake-up pipe is what counts
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        poll = select.poll()
-        for source in (self._listener.fileno(), self._lifeline, self._wake.fileno()):
-            poll.register(source, select.POLLIN)
+        poll = select.epoll()
+        poll.register(self._listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)  # wakes one worker, not all
+        for source in (self._lifeline, self._wake.fileno()):
+            poll.register(source, select.EPOLLIN)
         while True:
-            ready = [source for source, _ in poll.poll(IDLE_SECONDS * 1000)]
+            ready = [source for source, _ in poll.poll(IDLE_SECONDS)]
             if not ready:
                 self._chain.idle()
             elif self._lifeline in ready or self._wake.fileno() in ready:

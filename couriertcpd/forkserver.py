@@ -51,6 +51,7 @@ def serve(module_name: str, argv: list[str]) -> int:
     """Be the fork server of this module; returns an exit status when connections can come no more."""
     module_name = environ.text(stageserver.MODULE) or module_name
     stage.addressee, stage.sender = environ.octets(stageserver.ADDRESSEE), environ.text(stageserver.SENDER)
+    stage.restarted = environ.enabled(stageserver.RESTARTED)
     spares, reuse = _spares(), environ.enabled(stageserver.REUSE)
     for name in stageserver.SETTINGS:
         environ.drop(name)
@@ -108,7 +109,7 @@ class Server:
         self._wakeup = Wakeup((signal.SIGCHLD,))
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {}
-        self._watch(self._wakeup.descriptor, lambda: None)
+        self._watch(self._wakeup.descriptor, self._wakeup.drain)
         self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, RECEIVER)
         self._retire = _retirement()
         self._module = _loaded(module_name)

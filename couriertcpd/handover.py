@@ -27,6 +27,9 @@ _SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _RECEIVE_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _INCOMPLETE = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
+# Made once, and not in each process that takes a connection: room for the longest frame is much for a short one.
+_buffer = bytearray(MAX_FRAME + 1)
+
 
 class BadFrame(ValueError):
     """A datagram that is no hand-over, or one that cannot be made; the text says why, and never what is in it."""
@@ -112,7 +115,8 @@ def receive(sock: socket.socket) -> Arrival | None:
     Raises BlockingIOError when there is none, and BadFrame for a datagram that is not a whole hand-over; its
     descriptors are closed then.
     """
-    octets, ancillary, flags, _ = sock.recvmsg(MAX_FRAME + 1, _ROOM, _RECEIVE_FLAGS)
+    length, ancillary, flags, _ = sock.recvmsg_into([_buffer], _ROOM, _RECEIVE_FLAGS)
+    octets = bytes(memoryview(_buffer)[:length])
     descriptors: list[int] = []
     for level, kind, rights in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -154,8 +155,10 @@ def _asked(path: str) -> dict[str, Any]:
     deadline = time.monotonic() + ASK_SECONDS
     try:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(ASK_SECONDS)
+            # Blocking, with a send timeout, it waits while others ask too; with a timeout of Python's it would not.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", ASK_SECONDS, 0))
             client.connect(path)
+            client.settimeout(ASK_SECONDS)
             while data := client.recv(1 << 16):
                 octets += data
                 if len(octets) > MAX_DOCUMENT or time.monotonic() > deadline:

@@ -67,6 +67,8 @@ def _serve_one(module: ModuleType, receiver: socket.socket, known: dict[bytes, b
     os.closerange(RECEIVER if stage.next_socket is not None else NEXT, LOG)
     os.closerange(LOG + 1 if stage.side_socket is None else LAST + 1, max(arrival.descriptors) + 1)
     status = _run(module, arrival, known)
+    # The end of a process gives its memory back before its files are closed; the client need not wait for that.
+    os.closerange(0, LOG)
     return _FAILED if status is None else status
 
 

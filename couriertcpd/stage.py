@@ -38,6 +38,7 @@ side_socket: socket.socket | None = None  # where the processes of a stage besid
 sender = ""  # the module whose processes, without privileges, hand over to this stage; empty: couriertcpd does
 audience = b""  # whom a ticket must be made out to that the next stage is to accept
 addressee = b""  # whom a ticket must be made out to that this stage may accept
+restarted = False  # whether another fork server has accepted tickets that were made out so
 own_log = 2  # our own log, which whoever hands a connection over cannot lead elsewhere
 
 

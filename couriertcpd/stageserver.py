@@ -25,7 +25,8 @@ SPARES = "COURIER_SPARES"  # how many processes wait, at least and at most
 REUSE = "COURIER_REUSE"  # the administrator's: 1 where a module allows it, a process serves many connections
 ADDRESSEE = "COURIER_AUDIENCE"  # whom tickets for this stage are made out to
 SENDER = "COURIER_SENDER"  # the module of the stage that hands over; empty: couriertcpd does
-SETTINGS = (stage.FORKSERVER, MODULE, SPARES, REUSE, ADDRESSEE, SENDER)
+RESTARTED = "COURIER_RESTARTED"  # 1: another server has taken tickets that were made out so
+SETTINGS = (stage.FORKSERVER, MODULE, SPARES, REUSE, ADDRESSEE, SENDER, RESTARTED)
 
 UP = b"up\n"
 MAX_REPORT = 512  # octets
@@ -88,6 +89,7 @@ class StageServer:
         if own_group:
             join(self.pid, self.group)
             self.group = os.getpgid(self.pid)
+        self._environment[RESTARTED.encode()] = b"1"
         return True
 
     def _become(self, report: int, own_group: bool) -> None:

@@ -22,17 +22,24 @@ class Wakeup:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came.add(number)
 
+    def drain(self) -> None:
+        """Make the descriptor quiet.
+
+        An octet can be left when there is nothing to tell: of a signal that came() was in time to take note of.
+        """
+        try:
+            while len(os.read(self.descriptor, 4096)) == 4096:
+                continue
+        except BlockingIOError:
+            pass  # a full pipe drops octets, which is why the handler keeps the truth
+
     def pending(self) -> bool:
         """Whether came() has something to tell: a signal may come after poll() has looked at the descriptor."""
         return bool(self._came)
 
     def came(self) -> frozenset[int]:
         """The signals since the last call; makes the descriptor quiet."""
-        try:
-            while len(os.read(self.descriptor, 4096)) == 4096:
-                continue
-        except BlockingIOError:
-            pass  # a full pipe drops octets, which is why the handler keeps the truth
+        self.drain()
         came = frozenset(self._came)
         self._came -= came
         return came

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PRELOAD = (
     "authdaemond.arrival", "authdaemond.ticket", "authdaemond.ticketkey", "encodings.ascii", "encodings.cp1251",
     "encodings.cp1252", "encodings.iso8859_1", "encodings.iso8859_15", "encodings.iso8859_2", "encodings.koi8_r",
-    "encodings.latin_1", "encodings.utf_7", "encodings.utf_8", "hashlib", "hmac", "imapd.search", "maildir.charsets",
-    "maildir.encodedword", "pwd",
+    "encodings.latin_1", "encodings.utf_7", "encodings.utf_8", "hashlib", "hmac", "imapd.rehearsal", "imapd.search",
+    "maildir.charsets", "maildir.encodedword", "pwd",
 )  # fmt: skip
 
 FAILED = 1  # exit status of the original after a fatal error
@@ -67,6 +67,13 @@ def prepare(argv: list[str]) -> None:
     from authdaemond import arrival
 
     arrival.prepare(argv, response.untagged(b"BYE Temporary problem, please try again later"))
+
+
+def before_wait() -> None:
+    """Get ready to talk, before there is a client that would wait for it."""
+    from imapd import rehearsal
+
+    rehearsal.rehearse()
 
 
 def arrive(handed: Arrival) -> None:

@@ -36,7 +36,7 @@ MAX_COMMAND_OCTETS = 65536
 
 # For the fork server (couriertcpd.forkserver).  A process that never becomes a user can serve one client after another.
 REUSABLE = True
-PRELOAD = ("ctypes", "imaplogin.unprivileged", "pwd")
+PRELOAD = ("ctypes", "imaplogin.rehearsal", "imaplogin.unprivileged", "pwd")
 LAUNCHER = "imaplogin.launch"
 
 BANNER = "Courier-IMAP ready. See COPYING for distribution information."
@@ -284,10 +284,11 @@ def prepare(argv: list[str]) -> None:
 
 
 def before_wait() -> None:
-    """Give up root before there is a client, so that none waits for that."""
-    from imaplogin import unprivileged
+    """Give up root before there is a client, so that none waits for that; and get ready to talk."""
+    from imaplogin import rehearsal, unprivileged
 
     unprivileged.arrive()
+    rehearsal.rehearse(b"OK [CAPABILITY %s] %s" % (capabilities(), BANNER.encode()))
 
 
 def arrive(handed: Arrival) -> None:

@@ -439,8 +439,7 @@ def test_tickets_come_to_those_who_ask_with_a_password(start: Callable[[], Runni
     assert record + b".\n" == ACCEPTED
     signed = base64.b64decode(line.removesuffix(b"\n.\n"))
     assert separator
-    used = ticket.UsedTickets(str(key))
-    used.since = 0.0
+    used = ticket.UsedTickets(str(key), 0.0)
     account = ticket.verify(key.read_bytes(), signed, b"00ff", ticket.clock(), used)
     assert (account.address, account.uid, account.gid) == (b"kim@example.net", 1005, 1006)
     assert account.options == b"disableimap=0,group=a,disablepop3=1"

@@ -20,8 +20,7 @@ AUDIENCE = b"00112233445566778899aabbccddeeff"
 @pytest.fixture
 def used(tmp_path: Path) -> Iterator[UsedTickets]:
     (tmp_path / "lock").touch(0o600)
-    table = UsedTickets(str(tmp_path / "lock"))
-    table.since = 0.0
+    table = UsedTickets(str(tmp_path / "lock"), 0.0)
     yield table
     table.close()
 

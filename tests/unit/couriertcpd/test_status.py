@@ -29,8 +29,8 @@ os.execv("/bin/cat", ["cat"])
 
 def asked(path: Path) -> dict:
     with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))  # waits while others ask too, which one with a timeout would not
         client.settimeout(SECONDS)
-        client.connect(str(path))
         octets = b""
         while data := client.recv(65536):
             octets += data

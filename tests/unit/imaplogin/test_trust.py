@@ -179,14 +179,26 @@ class Pool:
         argv = [str(chain.prefix / "bin/imapd"), "Maildir"]
         self.server = stageserver.StageServer(argv, environment, receiver, stageserver.Spares(2, 4))
         self.log = folder / "log"
+        self._receiver = receiver
         self._start()
+
+    def restart(self) -> None:
+        """Kill the server, with the processes that wait, and start another in its place."""
+        server = psutil.Process(self.server.pid)
+        server.suspend()  # it is not to fork another while its children end
+        for process in (*server.children(), server):
+            process.kill()
+        self.server.ended(os.waitpid(self.server.pid, 0)[1])
+        self._start()
+
+    def _start(self) -> None:
+        self._spawn()
         while not self.server.up:
             assert select.select([self.server.descriptor], [], [], SECONDS)[0]
             self.server.heard()
             assert self.server.descriptor >= 0, "the fork server has ended"
-        receiver.close()
 
-    def _start(self) -> None:
+    def _spawn(self) -> None:
         """With a log of its own."""
         kept = os.dup(2)
         with self.log.open("ab") as log:
@@ -220,6 +232,7 @@ class Pool:
 
     def end(self) -> None:
         self.sender.close()
+        self._receiver.close()
         os.waitpid(self.server.pid, 0)
         self.server.forget()
 
@@ -286,7 +299,7 @@ def forged(signed: bytes) -> bytes:
         (lambda pool, kim: bytes(ticket.MAX_TICKET_OCTETS + 1), "ticket too long"),
         (lambda pool, kim: pool.ticket(kim, audience=b"00" * 16), "ticket for somebody else"),
         (lambda pool, kim: pool.ticket(kim, seconds=7), "ticket from the future"),
-        (lambda pool, kim: pool.ticket(kim, seconds=-25), "ticket from before the start"),
+        (lambda pool, kim: pool.ticket(kim, seconds=-35), "ticket expired"),
     ],
     ids=["none", "forged", "truncated", "no signature", "empty signature", "long", "audience", "future", "old"],
 )
@@ -296,6 +309,25 @@ def test_what_is_not_signed_for_us_now_is_refused(
     assert everything(pool.send(make(pool, kim), tmp_path / "handed")) == BYE
     assert f"ALERT: hand-over refused: {reason}, ip=[192.0.2.7], port=[999]\n" in pool.log.read_text()
     assert (tmp_path / "handed").read_text() == ""
+    served(pool, kim, tmp_path)
+
+
+@prefork
+def test_a_ticket_that_was_made_out_while_the_first_server_started(pool: Pool, kim: Account, tmp_path: Path) -> None:
+    with pool.send(pool.ticket(kim, seconds=-25), tmp_path / "handed") as client:
+        assert client.recv(4096) == b"a OK LOGIN Ok.\r\n"
+
+
+@prefork
+def test_a_second_server_of_that_name_takes_no_tickets_from_before_its_start(
+    pool: Pool, kim: Account, tmp_path: Path
+) -> None:
+    signed = pool.ticket(kim)
+    with pool.send(signed, tmp_path / "handed") as client:
+        assert client.recv(4096) == b"a OK LOGIN Ok.\r\n"
+    pool.restart()
+    assert everything(pool.send(signed, tmp_path / "handed")) == BYE
+    assert "ALERT: hand-over refused: ticket from before the start, " in pool.log.read_text()
     served(pool, kim, tmp_path)
 
 
