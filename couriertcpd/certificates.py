@@ -160,8 +160,8 @@ def read(path: str, setting: str) -> bytes:
         with open(path, "rb", buffering=0) as file:
             octets = file.read(MAX_FILE_OCTETS + 1)
     except FileNotFoundError:
-        raise Unusable(f"{path}: there is no such file ({setting}); put it there, or have one made with"
-                       " openssl-req(1)") from None  # fmt: skip
+        raise Unusable(f"{path}: there is no such file ({setting}); put it there, or have one made by"
+                       " mkimapdcert or mkpop3dcert") from None  # fmt: skip
     except PermissionError:
         raise Unusable(
             f"{path}: uid {os.geteuid()} may not read it ({setting}); give the file to that account, or start the"

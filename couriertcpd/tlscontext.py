@@ -109,7 +109,7 @@ class ServerContexts:
                 if _DH_PARAMETERS in certificates.read(path, "TLS_DHPARAMS"):
                     return path
                 self.warnings.append(
-                    f"{path}: there are no DH PARAMETERS in it (TLS_DHPARAMS); make them: openssl dhparam 2048"
+                    f"{path}: there are no DH PARAMETERS in it (TLS_DHPARAMS); remove the file, and run mkdhparams"
                 )
             except Unusable as problem:
                 self.warnings.append(str(problem))
