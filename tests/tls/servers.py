@@ -30,23 +30,18 @@ class Servers:
         self.certificate = certificate
         self._started: dict[object, Listener] = {}
 
-    def encrypted(self, protocol: str = "imap", *options: str, **settings: str) -> Listener:
-        """The port that speaks TLS from the first octet; the same one for the same settings."""
-        settings = {f"{protocol.upper()}_TLS": "1", **self._settings(settings)}
-        couriertls = (self.chain.prefix / "bin/couriertls", "-server", "-tcpd")
-        stages = (*couriertls, *(self.chain.prefix / program for program in PROTOCOLS[protocol]), "Maildir")
-        return self._listener(protocol, options, settings, stages)
-
-    def plain(self, protocol: str = "imap", *options: str, **settings: str) -> Listener:
-        """The port on which TLS can be asked for."""
-        couriertls = str(self.chain.prefix / "bin/couriertls")
-        settings = {f"{protocol.upper()}_STARTTLS": "YES", "COURIERTLS": couriertls, **self._settings(settings)}
-        return self._listener(protocol, options, settings)
-
-    def port(self, how: str, **settings: str) -> Listener:
-        """The server of one of HOW."""
+    def port(self, how: str, *options: str, after: Path | None = None, **settings: str) -> Listener:
+        """The server of one of HOW; the same one for the same settings.  A program may follow after the login."""
         protocol, _, start = how.partition("+")
-        return (self.plain if start else self.encrypted)(protocol, **settings)
+        couriertls = self.chain.prefix / "bin/couriertls"
+        login, server = (self.chain.prefix / program for program in PROTOCOLS[protocol])
+        stages = (login, after or server, "Maildir")
+        if start:
+            told = {f"{protocol.upper()}_STARTTLS": "YES", "COURIERTLS": str(couriertls)}
+            return self._listener(protocol, options, {**told, **self._settings(settings)}, stages)
+        told = {f"{protocol.upper()}_TLS": "1"}
+        stages = (couriertls, "-server", "-tcpd", *stages)
+        return self._listener(protocol, options, {**told, **self._settings(settings)}, stages)
 
     def behind(self, program: Path, **settings: str) -> Listener:
         """couriertls in front of a program that is none of ours."""
@@ -57,7 +52,7 @@ class Servers:
         return {"TLS_CERTFILE": str(self.certificate), "TLS_VERIFYPEER": "NONE", **settings}
 
     def _listener(
-        self, protocol: str, options: tuple[str, ...], settings: dict[str, str], stages: tuple[str | Path, ...] = ()
+        self, protocol: str, options: tuple[str, ...], settings: dict[str, str], stages: tuple[str | Path, ...]
     ) -> Listener:
         key = (protocol, options, *sorted(settings.items()), stages)
         if key not in self._started:
@@ -176,6 +171,17 @@ def log_in(talk: Talk, how: str, account: Account) -> bytes:
         return talk.ask(b"l LOGIN %s %s" % (name, password))[-1]
     talk.ask(b"USER " + name)
     return talk.ask(b"PASS " + password)[-1]
+
+
+def mechanisms(talk: Talk, how: str) -> bytes:
+    """What the server says of SASL."""
+    if how.startswith("imap"):
+        return talk.ask(b"c CAPABILITY")[0]
+    talk.send(b"CAPA\r\n")
+    lines = b""
+    while not lines.endswith(b"\r\n.\r\n"):
+        lines += talk.line()
+    return lines
 
 
 def told(chain: Chain, address: str) -> list[str]:

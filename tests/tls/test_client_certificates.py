@@ -11,7 +11,7 @@ import pytest
 from chain import Account, Chain
 
 from tests.tls.authority import Authority, Issued
-from tests.tls.servers import HOW, Servers, Talk, context, log_in, secured, told, until, until_told
+from tests.tls.servers import HOW, Servers, Talk, context, log_in, mechanisms, secured, told, until, until_told
 
 STRANGERS = Authority("Strangers")
 
@@ -38,17 +38,6 @@ def client(issued: Issued, tmp_path: Path, **settings: object) -> ssl.SSLContext
 
 def person(authority: Authority, account: Account, days: int = 2) -> Issued:
     return authority.issue(("C", "US"), ("CN", "Jane Roe"), ("emailAddress", account.name), days=days)
-
-
-def mechanisms(talk: Talk, how: str) -> bytes:
-    """What the server says of SASL."""
-    if how.startswith("imap"):
-        return talk.ask(b"c CAPABILITY")[0]
-    talk.send(b"CAPA\r\n")
-    lines = b""
-    while not lines.endswith(b"\r\n.\r\n"):
-        lines += talk.line()
-    return lines
 
 
 def external(talk: Talk, how: str, initial: bytes = b"") -> bytes:
