@@ -113,7 +113,7 @@ class Server:
         self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, RECEIVER)
         self._retire = _retirement()
         self._module = _loaded(module_name)
-        self._reuse = reuse and getattr(self._module, "REUSABLE", False)
+        stage.reused = self._reuse = reuse and getattr(self._module, "REUSABLE", False)
         self._pool = Pool(spares.least, spares.most, self._reuse)
         self._environment = environ.everything()
         self._others: list[StageServer] = []  # of the next stage, and of the one beside

@@ -39,6 +39,7 @@ sender = ""  # the module whose processes, without privileges, hand over to this
 audience = b""  # whom a ticket must be made out to that the next stage is to accept
 addressee = b""  # whom a ticket must be made out to that this stage may accept
 restarted = False  # whether another fork server has accepted tickets that were made out so
+reused = False  # whether this process serves one client after another
 own_log = 2  # our own log, which whoever hands a connection over cannot lead elsewhere
 
 
