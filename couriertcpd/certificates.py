@@ -91,22 +91,43 @@ class Files:
 class Store:
     """The files of one TLS_CERTFILE by what stands behind the base; the empty suffix is the base itself."""
 
-    def __init__(self, certificate: str, key: str) -> None:
-        """Read all files there are.  Raises Unusable when the base cannot be used."""
+    def __init__(self, certificate: str, key: str, before: Store | None = None) -> None:
+        """Read all files there are; where one cannot be read, what it was before stays.
+
+        Raises Unusable when there is no base.
+        """
         if not certificate:
             raise Unusable("TLS_CERTFILE is not set; name the certificate's file in imapd-ssl or pop3d-ssl")
         self.problems: list[str] = []
         self.files: dict[str, Files] = {}
         self._certificate, self._key = certificate, key
-        self.files[""] = Files(certificate, key or certificate)
+        self._before = before.files if before is not None else {}
+        try:
+            self.files[""] = Files(certificate, key or certificate)
+        except Unusable as problem:
+            if not self.go_back("", problem):
+                raise
         for suffix in _suffixes(certificate):
-            try:
-                files = Files(f"{certificate}.{suffix}", self._key_path(suffix))
-            except Unusable as problem:
+            self._read(suffix)
+
+    def _read(self, suffix: str) -> None:
+        try:
+            files = Files(f"{self._certificate}.{suffix}", self._key_path(suffix))
+        except Unusable as problem:
+            if not self.go_back(suffix, problem):
                 self.problems.append(str(problem))
-                continue
-            if files.has_certificate:  # what is named like one by chance is no mistake
-                self.files[suffix] = files
+            return
+        if files.has_certificate or suffix in self._before:  # what is named like one by chance is no mistake
+            self.files[suffix] = files
+
+    def go_back(self, suffix: str, problem: Unusable) -> bool:
+        """Take the files from before for this suffix; false when there are none."""
+        before = self._before.pop(suffix, None)
+        if before is None:
+            return False
+        self.files[suffix] = before
+        self.problems.append(f"{problem}; what was there before stays in use")
+        return True
 
     def _key_path(self, suffix: str) -> str:
         candidate = f"{self._key}.{suffix}"

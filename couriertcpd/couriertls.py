@@ -61,10 +61,10 @@ class _Known:
         from couriertcpd.certificates import Unusable
 
         try:
-            contexts = _contexts()
+            contexts = _contexts(self.contexts)
             contexts.make_all()
         except Unusable as problem:
-            log.err(f"{problem}; the certificate from before stays in use")
+            log.err(f"{problem}; the certificates from before stay in use")
             return False
         _warn(contexts)
         self.contexts = contexts
@@ -114,11 +114,11 @@ def arrive(handed: Arrival) -> None:
         handed.argv = known.argv
 
 
-def _contexts() -> ServerContexts:
+def _contexts(before: ServerContexts | None = None) -> ServerContexts:
     from couriertcpd.tlscontext import ServerContexts
     from couriertcpd.tlssettings import Settings
 
-    return ServerContexts(Settings())
+    return ServerContexts(Settings(), before)
 
 
 def _looks() -> tuple[object, ...]:

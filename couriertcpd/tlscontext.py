@@ -26,34 +26,61 @@ _VERIFY = {
     tlssettings.REQUIRE: SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
 }
 
+NO_CERTIFICATE = "there is no usable certificate here; the server's log says more"
+
+# OpenSSL's numbers for what is wrong with a certificate (X509_verify_cert_error_string(3)).
+_WRONG = {
+    9: "not activated yet",
+    10: "expired",
+    18: "self-signed",
+    19: "not signed by a trusted authority",
+    20: "not signed by a trusted authority",
+    21: "not signed by a trusted authority",
+    23: "revoked",
+    26: "not made for this",
+}
+
 
 class NoProtocol(Exception):
     """The client offers protocols (ALPN), and none is ours."""
 
 
 class ServerContexts:
-    """The contexts of a server, made from files that have been read; `warnings` is what is wrong and does no harm yet.
+    """The contexts of a server, made from files that have been read.
 
     Session tickets are good for the context of a connection's address, in all processes that were forked with it.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Read all files.  Raises Unusable."""
+    def __init__(self, settings: Settings, before: ServerContexts | None = None) -> None:
+        """Read all files; for a certificate that cannot be used, what it was before stays.  Raises Unusable."""
         self._settings = settings
-        self._store = Store(settings.certificate, settings.key)
+        self._store: Store = Store(settings.certificate, settings.key, before._store if before is not None else None)
         self._authority = _authority(settings) if settings.verify != tlssettings.NONE else []
         self._contexts: dict[str, SSL.Context] = {}
-        self.warnings = list(self._store.problems)
+        self._warnings: list[str] = []
         self._dh_file = self._find_dh_parameters()
-        self._context("")
+        self._make("")
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each thing that is wrong with the files."""
+        return [*self._store.problems, *self._warnings]
 
     def make_all(self) -> None:
         """Make every context now, so that what is wrong with the others is known, and children need not."""
-        for suffix in self._store.files:
+        for suffix in list(self._store.files):
             try:
-                self._context(suffix)
+                self._make(suffix)
             except Unusable as problem:
-                self.warnings.append(str(problem))
+                self._warnings.append(str(problem))
+
+    def _make(self, suffix: str) -> None:
+        try:
+            self._context(suffix)
+        except Unusable as problem:
+            if not self._store.go_back(suffix, problem):
+                raise
+            self._context(suffix)
 
     def for_address(self, address: str) -> SSL.Context:
         """The context that a connection to the address begins with.  Raises Unusable."""
@@ -71,14 +98,14 @@ class ServerContexts:
             if self._settings.alpn:
                 context.set_alpn_select_callback(self._protocol)
             if self._dh_file:
-                context.load_tmp_dh(self._dh_file)
+                self._use_dh_parameters(context)
             self._ask_for_certificates(context)
             self._contexts[suffix] = context
-            self.warnings += pair.warnings()
+            self._warnings += pair.warnings()
         return self._contexts[suffix]
 
     def _ask_for_certificates(self, context: SSL.Context) -> None:
-        context.set_verify(_VERIFY[self._settings.verify])
+        context.set_verify(_VERIFY[self._settings.verify], _verified)
         store = context.get_cert_store()
         for certificate in self._authority:
             context.add_client_ca(certificate)
@@ -91,10 +118,15 @@ class ServerContexts:
         suffix = self._store.for_name(name) if name else None
         if suffix is None:
             return
-        context = self._context(suffix)  # an error here is fatal for the connection
+        try:
+            context = self._context(suffix)
+        except Unusable as problem:  # fatal for the connection, with a context that has no certificate
+            log.err(str(problem))
+            connection.set_app_data(NO_CERTIFICATE)
+            context = SSL.Context(SSL.TLS_SERVER_METHOD)
         if context is not connection.get_context():
             connection.set_context(context)
-            connection.set_verify(_VERIFY[self._settings.verify])
+            connection.set_verify(_VERIFY[self._settings.verify], _verified)
 
     def _protocol(self, connection: SSL.Connection, offered: list[bytes]) -> bytes:
         for protocol in self._settings.alpn:
@@ -102,18 +134,36 @@ class ServerContexts:
                 return protocol
         raise NoProtocol("the client wants another protocol than " + b", ".join(self._settings.alpn).decode())
 
+    def _use_dh_parameters(self, context: SSL.Context) -> None:
+        """Do without them where they will not do: today's clients need none."""
+        try:
+            context.load_tmp_dh(self._dh_file)
+        except SSL.Error as error:
+            self._warnings.append(
+                f"{self._dh_file}: Diffie-Hellman parameters that cannot be used: {reason(error)} (TLS_DHPARAMS);"
+                " remove the file, and run mkdhparams"
+            )
+            self._dh_file = ""
+
     def _find_dh_parameters(self) -> str:
         path = self._settings.dh_parameters
         if path and os.path.exists(path):
             try:
                 if _DH_PARAMETERS in certificates.read(path, "TLS_DHPARAMS"):
                     return path
-                self.warnings.append(
+                self._warnings.append(
                     f"{path}: there are no DH PARAMETERS in it (TLS_DHPARAMS); remove the file, and run mkdhparams"
                 )
             except Unusable as problem:
-                self.warnings.append(str(problem))
+                self._warnings.append(str(problem))
         return self._settings.certificate if self._store.files[""].has_dh_parameters else ""
+
+
+def _verified(connection: SSL.Connection, certificate: object, number: int, depth: int, good: int) -> bool:
+    """OpenSSL's judgement on a certificate of the other end, kept for reason()."""
+    if not good:
+        connection.set_app_data(f"certificate verify failed: {_WRONG.get(number, f'error {number}')}")
+    return bool(good)
 
 
 def client(settings: Settings, *, verify: bool) -> SSL.Context:
@@ -130,7 +180,7 @@ def client(settings: Settings, *, verify: bool) -> SSL.Context:
         if not settings.client_authority:
             raise Unusable("TLS_TRUSTCERTS not set")
         _trust(context, settings.client_authority)
-        context.set_verify(SSL.VERIFY_PEER)
+        context.set_verify(SSL.VERIFY_PEER, _verified)
     return context
 
 
@@ -186,8 +236,11 @@ def _trust(context: SSL.Context, path: str) -> None:
         raise Unusable(f"{path}: no certificates of authorities can be read from it (TLS_TRUSTCERTS)") from None
 
 
-def reason(error: SSL.Error) -> str:
-    """OpenSSL's words for an error, without its numbers."""
+def reason(error: SSL.Error, connection: SSL.Connection | None = None) -> str:
+    """What is known of why the connection failed; else OpenSSL's words for the error, without its numbers."""
+    known = connection.get_app_data() if connection is not None else None
+    if known:
+        return str(known)
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
     reasons = [words[-1] for words in queue if words[-1]]
     return "; ".join(dict.fromkeys(reasons)) or "unknown error"

@@ -46,7 +46,7 @@ def shake_hands(connection: SSL.Connection, seconds: float, verb: str) -> None:
         except (SSL.SysCallError, SSL.ZeroReturnError, ConnectionError):
             raise HandshakeFailed("Unexpected SSL connection shutdown.", closed=True) from None
         except SSL.Error as error:
-            raise HandshakeFailed(f"couriertls: {verb}: {reason(error)}") from None
+            raise HandshakeFailed(f"couriertls: {verb}: {reason(error, connection)}") from None
         except NoProtocol as problem:
             raise HandshakeFailed(f"couriertls: {verb}: {problem}") from None
         except Exception as problem:  # from a callback, a certificate that cannot be loaded for one
@@ -60,7 +60,8 @@ class Relay:
     """Octets between a TLS connection and the clear-text side: a socket, or a descriptor to read and one to write.
 
     The TLS connection's socket does not block, nor does a clear-text socket.  `truncated` tells afterwards that the
-    client went without saying so in TLS (close_notify): what it sent may be cut.
+    client went without saying so in TLS (close_notify): what it sent may be cut.  The client is told the end likewise:
+    with close_notify only where it got everything, and the program has not been torn away.
     """
 
     def __init__(self, connection: SSL.Connection, clear_in: int, clear_out: int) -> None:
@@ -74,6 +75,7 @@ class Relay:
         self._poll = select.poll()
         self._registered: dict[int, int] = {}
         self._deadline: float | None = None
+        self._whole = True  # what the client got is all there was
         self.truncated = False
         self.trouble = ""
 
@@ -83,7 +85,8 @@ class Relay:
             self._receive()
             while self._clear_open or self._outward:
                 self._turn()
-            self._tls.shutdown()  # close_notify, once, without waiting for the client's
+            if self._whole:
+                self._tls.shutdown()  # close_notify, once, without waiting for the client's
         except (SSL.SysCallError, SSL.ZeroReturnError, SSL.WantReadError, SSL.WantWriteError, ConnectionError):
             return  # it has gone, or does not want to hear it
         except SSL.Error as error:
@@ -190,6 +193,7 @@ class Relay:
             return
         except OSError:
             octets = b""
+            self._whole = False
         if octets:
             self._outward = memoryview(octets)
             self._send()
@@ -211,6 +215,7 @@ class Relay:
 
     def _client_gone(self) -> None:
         """Nothing can be sent any more: the program hears of it as it would from its own socket."""
+        self._whole = False
         self._outward = memoryview(b"")
         self._clear_open = False
         self._client_ended()

@@ -10,7 +10,7 @@ from OpenSSL import SSL
 
 from couriertcpd import environ, installed, log, privileges, slotnote, stage, tlspeer
 from couriertcpd.certificates import Unusable
-from couriertcpd.tlscontext import ServerContexts
+from couriertcpd.tlscontext import NO_CERTIFICATE, ServerContexts
 from couriertcpd.tlsoptions import Options
 from couriertcpd.tlsrelay import HandshakeFailed, Relay, shake_hands
 from couriertcpd.tlssettings import NONE, Settings
@@ -89,7 +89,7 @@ def serve(options: Options, contexts: ServerContexts | None = None) -> int:
         context = contexts.for_address(environ.text("TCPLOCALIP"))
     except Unusable as problem:
         log.err(str(problem))
-        report.say("couriertls: there is no usable certificate here; the server's log says more")
+        report.say(f"couriertls: {NO_CERTIFICATE}")
         return FAILED
     side = _clear_side(options, descriptor)
     if exec_form:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 _FIELDS = {
@@ -19,13 +19,14 @@ _FIELDS = {
     "emailAddress": NameOID.EMAIL_ADDRESS,
 }
 _PEM = serialization.Encoding.PEM
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _DAY = datetime.timedelta(days=1)
 
 
 class Issued:
     """A certificate with its key, and the certificates of its issuers that belong behind it."""
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, issuers: tuple[bytes, ...]):
+    def __init__(self, certificate: x509.Certificate, key: Key, issuers: tuple[bytes, ...]):
         self.certificate = certificate
         self._key = key
         self.chain = certificate.public_bytes(_PEM) + b"".join(issuers)
@@ -70,9 +71,9 @@ class Authority:
         self.pem = self.certificate.public_bytes(_PEM)
         self._issuers: tuple[bytes, ...] = (self.pem, *parent._issuers) if parent else ()
 
-    def issue(self, *subject: tuple[str, str], names: tuple[str, ...] = (), days: int = 2) -> Issued:
+    def issue(self, *subject: tuple[str, str], names: tuple[str, ...] = (), days: int = 2, rsa_bits: int = 0) -> Issued:
         """A certificate with that subject, for these names and addresses; one of -1 days has expired."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
         return Issued(self._signed(self, _name(list(subject)), key, names=names, days=days), key, self._issuers)
 
     def server(self, *names: str) -> Issued:
@@ -83,7 +84,7 @@ class Authority:
     def _signed(
         issuer: Authority,
         subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
+        key: Key,
         names: tuple[str, ...] = (),
         days: int = 2,
         authority: bool = False,

@@ -33,12 +33,15 @@ class Frank(Talk):
 
     tls: SSL.Connection
 
-    def secure(self, client: SSL.Context | None = None) -> Frank:  # type: ignore[override]
+    def secure(self, client: SSL.Context | None = None, name: bytes = b"") -> Frank:  # type: ignore[override]
+        """Shake hands; name is the server name to ask for."""
         self._file.close()
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", CLIENT_SECONDS, 0))
         self.socket.setblocking(True)
         self.tls = SSL.Connection(client or SSL.Context(SSL.TLS_CLIENT_METHOD), self.socket)
+        if name:
+            self.tls.set_tlsext_host_name(name)
         self.tls.set_connect_state()
         self.tls.do_handshake()
         self._file = io.BufferedReader(_Stream(self.tls))  # type: ignore[assignment]

@@ -202,4 +202,4 @@ def until(condition: Callable[[], object], what: Callable[[], object]) -> None:
 def until_told(chain: Chain, address: str, *lines: str) -> None:
     """Wait until exactly these lines of the log name the client, in this order; more than these are a failure."""
     until(lambda: len(told(chain, address)) >= len(lines), lambda: told(chain, address))
-    assert told(chain, address) == list(lines)
+    assert told(chain, address) == list(lines), told(chain, address)
