@@ -16,7 +16,7 @@ from couriertcpd.tlscontext import NoProtocol, reason
 
 CHUNK_OCTETS = 65536  # read at a time from clear text, and held at most
 RECORD_OCTETS = 16384  # of TLS, which decrypts one record at a time
-FLUSH_SECONDS = 10.0  # for the last octets, when the program has ended
+FLUSH_SECONDS = 10.0  # for the client to take some of what is left, when the program has ended
 
 
 class HandshakeFailed(Exception):
@@ -101,6 +101,8 @@ class Relay:
             wanted[descriptor] |= self._tls_reading
         if self._clear_open and not self._outward:
             wanted[self._clear_in] |= select.POLLIN
+        elif self._clear_open and self._deadline is None:
+            wanted[self._clear_in] |= select.POLLRDHUP  # a program that ended waits for no slow client
         self._watch(wanted)
         patience = None if self._deadline is None else self._deadline - time.monotonic()
         if patience is not None and patience <= 0:
@@ -127,8 +129,11 @@ class Relay:
         if descriptor == self._clear_out and self._inward:
             self._write_clear()
             self._receive()
-        if descriptor == self._clear_in and self._clear_open and not self._outward:
-            self._read_clear()
+        if descriptor == self._clear_in and self._clear_open:
+            if self._outward:
+                self._deadline = time.monotonic() + FLUSH_SECONDS
+            else:
+                self._read_clear()
 
     # TLS to clear text
 
@@ -206,6 +211,8 @@ class Relay:
         try:
             while self._outward:
                 self._outward = self._outward[self._tls.send(self._outward) :]
+                if self._deadline is not None:
+                    self._deadline = time.monotonic() + FLUSH_SECONDS
         except SSL.WantWriteError:
             self._tls_writing = select.POLLOUT
         except SSL.WantReadError:
