@@ -14,7 +14,7 @@ from imaplogin import imaplogin
 SOURCE = Path(__file__).resolve().parents[2]
 
 # Programs that are told of in another's page, and scripts that have a page of their own.
-PAGES = {"authdaemond.daemon": "authdaemond", "imapd-ssl.rc": "couriertls", "pop3d-ssl.rc": "couriertls"}
+PAGES = {"authdaemond.daemon": "authdaemond", "imapd-ssl.rc": "imapd.rc", "pop3d-ssl.rc": "pop3d.rc"}
 SCRIPTS = [
     ("libexec", "imapd.rc"),
     ("libexec", "imapd-ssl.rc"),
