@@ -104,7 +104,11 @@ class Login:
             line = self._lines.next_line()
             if line is not None:
                 return line
-            self._lines.feed(self._channel.read_line())
+            octets = self._channel.read_line()
+            if self._channel.received == len(octets) and starttls.looks_like_tls(octets):
+                log.info(f"TLS on a port for clear text, {self._peer.where}")
+                raise Bye(response.error(b"This port is for clear text; say STLS first."))
+            self._lines.feed(octets)
 
     def _capa(self, arguments: bytes) -> None:
         names = capability.mechanisms(

@@ -14,6 +14,7 @@ from typing import Any
 from chain import CLIENT_SECONDS, PROTOCOLS, START_SECONDS, Account, Chain, Listener
 
 _PAUSE_SECONDS = 0.02
+_NUMBERS = re.compile(r"\b(time|rcvd|sent)=\d+")
 _addresses: Iterator[str] = (f"127.{a}.{b}.{c}" for a in range(10, 250) for b in range(1, 250) for c in range(1, 250))
 
 
@@ -185,10 +186,10 @@ def mechanisms(talk: Talk, how: str) -> bytes:
 
 
 def told(chain: Chain, address: str) -> list[str]:
-    """The lines of the log that name the client, without its address, port and times."""
+    """The lines of the log that name the client, without its address, port and counts."""
     ours = re.compile(rf"ip=\[(::ffff:)?{re.escape(address)}\]")
     lines = [line for line in chain.log_text().splitlines() if ours.search(line)]
-    return [re.sub(r"port=\[\d+\]", "PORT", re.sub(r"time=\d+", "time=N", ours.sub("IP", line))) for line in lines]
+    return [_NUMBERS.sub(r"\1=N", re.sub(r"port=\[\d+\]", "PORT", ours.sub("IP", line))) for line in lines]
 
 
 def until(condition: Callable[[], object], what: Callable[[], object]) -> None:
