@@ -28,7 +28,7 @@ FAILED = 1
 
 # For the fork server (couriertcpd.forkserver).  A process that never becomes a user can serve one client after another.
 REUSABLE = True
-PRELOAD = ("ctypes", "imaplogin.unprivileged", "pwd")
+PRELOAD = ("ctypes", "imaplogin.rehearsal", "imaplogin.unprivileged", "pwd")
 LAUNCHER = "imaplogin.launch"
 
 TEMPORARY_PROBLEM = response.error(b"Temporary problem, please try again later", response.TEMPORARY)
@@ -254,10 +254,11 @@ def prepare(argv: list[str]) -> None:
 
 
 def before_wait() -> None:
-    """Give up root before there is a client, so that none waits for that."""
-    from imaplogin import unprivileged
+    """Give up root before there is a client, so that none waits for that; and get ready to talk."""
+    from imaplogin import rehearsal, unprivileged
 
     unprivileged.arrive()
+    rehearsal.rehearse_pop3()
 
 
 def arrive(handed: Arrival) -> None:

@@ -12,11 +12,14 @@ from maildir import directories, fs, listing, lock, names, purge, sizelist
 from maildir.anew import rename_anew
 from maildir.folder import Folder
 from maildir.message import Message
-from maildir.sizelistfile import NO_FILE, Overtaken, SizeListFile
+from maildir.sizelistfile import NO_FILE, Overtaken, SizeListFile, understood
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from maildir.lineends import Octets
+    from maildir.listing import Listing
     from maildir.sizelist import Entry, SizeList
 
 ATTEMPTS = 20  # at writing the list, each of which failed because somebody else had just written it
@@ -27,14 +30,25 @@ Measured = dict[bytes, tuple[int, bool]]  # octets on the wire, and raw octets i
 
 
 class DropList:
-    """Names and entries in the order of their numbers; `unsaved` is why the list could not be written, if so."""
+    """Names, octets on the wire and unique ids in the order of the numbers.
 
-    __slots__ = ("entries", "names", "unsaved")
+    `raw` holds the positions of messages with raw octets in a header; `unsaved` is why the list could not be written,
+    if so.
+    """
 
-    def __init__(self, found: list[bytes], entries: list[Entry], unsaved: OSError | None = None) -> None:
+    __slots__ = ("names", "raw", "sizes", "uidls", "unsaved")
+
+    def __init__(self, found: list[bytes], sizes: list[int], uidls: list[bytes], raw: set[int]) -> None:
         self.names = found
-        self.entries = entries
-        self.unsaved = unsaved
+        self.sizes = sizes
+        self.uidls = uidls
+        self.raw = raw
+        self.unsaved: OSError | None = None
+
+
+def _of_entries(found: list[bytes], entries: Collection[Entry]) -> DropList:
+    raw = {index for index, entry in enumerate(entries) if entry[4]}
+    return DropList(found, [entry[1] for entry in entries], [sizelist.uidl(entry) for entry in entries], raw)
 
 
 def scan(root: bytes) -> DropList:
@@ -52,10 +66,15 @@ def _scan(root: bytes) -> DropList:
         pass  # somebody else's maildir
     _move_new(root)
     file = SizeListFile(root)
-    known = file.read()
-    seen = _Seen(root, known)
+    octets = file.content()
+    found = listing.read(root + b"/cur")
+    same = unchanged(octets, found)
+    if same is not None:
+        return same
+    known = understood(octets)
+    seen = _Seen(root, known, found)
     if not known.fault and not seen.odd and seen.by_key.keys() == known.entries.keys():
-        return DropList([seen.by_key[key] for key in known.entries], list(known.entries.values()))
+        return _of_entries([seen.by_key[key] for key in known.entries], known.entries.values())
     measured: Measured = {}
     _measure(root, known, seen.by_key, measured)  # before the lock, for it takes as long as there are new messages
     try:
@@ -70,14 +89,26 @@ def _scan(root: bytes) -> DropList:
         return _what_is_known(root, file.read(), error)
 
 
+def unchanged(octets: bytes | None, found: Listing) -> DropList | None:
+    """What is there, where it is what the list says and both are as usual; None where more thought is needed."""
+    usual = sizelist.usual(octets) if octets is not None else None
+    by_base = found.by_base
+    if usual is None or len(usual.keys) != len(by_base) or found.twins:
+        return None
+    there = [by_base.get(key, b"\n") for key in usual.keys]  # where the base has no colon it is the key
+    if b"\n" in b"".join(there):
+        return None
+    return DropList(there, usual.sizes, usual.uidls, usual.raw)
+
+
 class _Seen:
     """A reading of cur/: names by key; `odd` are names that cannot stay, with a label and a reason."""
 
     __slots__ = ("by_key", "odd")
 
-    def __init__(self, root: bytes, known: SizeList) -> None:
+    def __init__(self, root: bytes, known: SizeList, found: Listing | None = None) -> None:
         cur = root + b"/cur"
-        found = listing.read(cur)
+        found = found or listing.read(cur)
         self.by_key = {name.partition(b":")[0]: name for name in found.by_base.values()}
         self.odd = [(name, b"twin", "a second file of that name; it gets another") for _, name in found.twins]
         if len(self.by_key) != len(found.by_base):
@@ -145,13 +176,14 @@ def _what_is_known(root: bytes, known: SizeList, error: OSError) -> DropList:
         if key in measured:
             found = fs.stat(root + b"/cur/" + by_key[key])
             stamp = b"ENOMEM-%x-%x-%x" % (int(found.st_mtime), found.st_dev, found.st_ino)
-            drop.names, drop.entries = [by_key[key]], [(stamp, measured[key][0], 0, 0, measured[key][1])]
+            drop = _of_entries([by_key[key]], [(stamp, measured[key][0], 0, 0, measured[key][1])])
+            drop.unsaved = error
     return drop
 
 
 def _listed(known: SizeList, by_key: dict[bytes, bytes]) -> DropList:
     there = sorted(known.entries.keys() & by_key.keys(), key=names.sort_key)
-    return DropList([by_key[key] for key in there], [known.entries[key] for key in there])
+    return _of_entries([by_key[key] for key in there], [known.entries[key] for key in there])
 
 
 def _measure(root: bytes, known: SizeList, by_key: dict[bytes, bytes], measured: Measured) -> None:

@@ -6,7 +6,7 @@ Others rename and remove files meanwhile: what was renamed is found again, what 
 from __future__ import annotations
 
 from couriertcpd import log
-from maildir import droplist, fs, listing, names, quota, sizelist
+from maildir import droplist, fs, listing, names, quota
 from maildir.folder import ATTEMPTS, Folder
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Maildrop:
     """The messages; `unsaved` is why their list could not be written, if so."""
 
-    __slots__ = ("_cur", "_entries", "_folder", "_names", "_root", "sizes", "unsaved")
+    __slots__ = ("_cur", "_folder", "_names", "_raw", "_root", "_uidls", "sizes", "unsaved")
 
     def __init__(self, root: bytes = b".") -> None:
         """See what is there; raises OSError."""
@@ -26,21 +26,22 @@ class Maildrop:
         self._cur = root + b"/cur/"
         self._folder = Folder(root)
         self._names = found.names
-        self._entries = found.entries
-        self.sizes = [entry[1] for entry in found.entries]  # octets on the wire
+        self._uidls = found.uidls
+        self._raw = found.raw
+        self.sizes = found.sizes  # octets on the wire
         self.unsaved = found.unsaved
 
     def uidls(self) -> list[bytes]:
         """The unique ids of all messages."""
-        return [sizelist.uidl(entry) for entry in self._entries]
+        return self._uidls
 
     def uidl(self, index: int) -> bytes:
         """The unique id of a message."""
-        return sizelist.uidl(self._entries[index])
+        return self._uidls[index]
 
     def has_raw_header(self, index: int) -> bool:
         """Whether the message has octets beyond ASCII in a header, which is not for every client (RFC 6856)."""
-        return self._entries[index][4]
+        return index in self._raw
 
     def open(self, index: int) -> int:
         """A descriptor of the message; FileNotFoundError when it is gone."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERSION = 3
+_DIGITS = 18  # of a number
 
 _FIRST_LINE = re.compile(rb"/(\d{1,9}) (\d{1,18})(?: (\d{1,18}))?[ \t]*\n")
 _LINE = re.compile(rb"(.+) (\d{1,18}) (\d{1,18})(?::(\d{1,18})(?::(\d{1,18}))?)?\n")
@@ -87,6 +88,57 @@ def parse(octets: bytes, now: int) -> SizeList:
         known.next_number = highest + 1
         known.fault = "a number beyond the next one"
     return known
+
+
+class Usual:
+    """A list as servers write it today, in columns; raw holds the positions of messages with raw headers."""
+
+    __slots__ = ("keys", "raw", "sizes", "uidls")
+
+    def __init__(self, keys: list[bytes], sizes: list[int], uidls: list[bytes], raw: set[int]) -> None:
+        self.keys, self.sizes, self.uidls, self.raw = keys, sizes, uidls, raw
+
+
+def usual(octets: bytes) -> Usual | None:
+    """A list of the newest version; None where there is anything to it that only parse() understands.
+
+    This is for opening a large mailbox that has not changed: it takes a third of the time.
+    """
+    first = _FIRST_LINE.match(octets)
+    if first is None or int(first[1]) != VERSION or first[3] is None or not octets.endswith(b"\n"):
+        return None
+    words = octets[first.end() :].replace(b"\n", b" ").split(b" ")
+    names, sizes, ids = words[:-1:3], words[1::3], words[2::3]
+    lines = octets.count(b"\n", first.end())
+    if not len(names) == len(sizes) == len(ids) == lines or [1 for one in ids if one.count(b":") != 2]:
+        return None
+    keys = [name.partition(b":")[0] for name in names]
+    columns = b":".join(ids).split(b":") if ids else []
+    numbers, validities = columns[::3], columns[1::3]
+    if not _are_numbers(sizes) or not _are_numbers(columns) or b" 0" in b" ".join((b"", *numbers, *validities)):
+        return None
+    if len(set(keys)) != lines or _highest(numbers) >= int(first[2]):
+        return None
+    raw = {index for index, eightbit in enumerate(columns[2::3]) if eightbit != b"0"}
+    octets_on_wire = list(map(int, b" ".join(sizes).decode("ascii").split()))  # int() of bytes takes twice as long
+    return Usual(keys, octets_on_wire, _uidls(numbers, validities), raw)
+
+
+def _highest(numbers: list[bytes]) -> int:
+    """The highest of numbers without leading zeros."""
+    longest = max(map(len, numbers), default=0)
+    return int(max([number for number in numbers if len(number) == longest], default=b"0"))
+
+
+def _uidls(numbers: list[bytes], validities: list[bytes]) -> list[bytes]:
+    if numbers and validities.count(validities[0]) == len(validities):
+        end = b"-" + validities[0]
+        return (b"UID" + (end + b" UID").join(numbers) + end).split(b" ")
+    return [b"UID%b-%b" % one for one in zip(numbers, validities, strict=True)]
+
+
+def _are_numbers(words: list[bytes]) -> bool:
+    return b"" not in words and (not words or (b"".join(words).isdigit() and len(max(words, key=len)) <= _DIGITS))
 
 
 def _entries(lines: Iterable[tuple[bytes, bytes, bytes, bytes, bytes]]) -> dict[bytes, Entry]:

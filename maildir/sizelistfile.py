@@ -35,17 +35,19 @@ class SizeListFile:
         self.path = root + b"/" + FILE
         self._mark: Mark | None = None
 
-    def read(self) -> SizeList:
-        """The list; one with a fault where there is none that can be used."""
+    def content(self) -> bytes | None:
+        """What is in the file now; None where there is none."""
         content = fs.read_if_there(self.path, MAX_BYTES)
         if content is None:
             self._mark = None
-            fresh = SizeList(int(time.time()))
-            fresh.fault = NO_FILE
-            return fresh
+            return None
         octets, found = content
         self._mark = found.st_ino, found.st_size, found.st_mtime_ns
-        return sizelist.parse(octets, int(time.time()))
+        return octets
+
+    def read(self) -> SizeList:
+        """The list; one with a fault where there is none that can be used."""
+        return understood(self.content())
 
     def replace(self, known: SizeList) -> None:
         """Write a new version, on the disk when this returns; raises Overtaken when the one last read is gone."""
@@ -66,3 +68,12 @@ class SizeListFile:
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def understood(octets: bytes | None) -> SizeList:
+    """The list in a file's content; one with a fault where there is none that can be used."""
+    if octets is not None:
+        return sizelist.parse(octets, int(time.time()))
+    fresh = SizeList(int(time.time()))
+    fresh.fault = NO_FILE
+    return fresh

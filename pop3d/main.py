@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # For the fork server (couriertcpd.forkserver): all that a session may import at some time.
 PRELOAD = (
     "authdaemond.arrival", "authdaemond.sasl.registry", "authdaemond.ticket", "authdaemond.ticketkey", "hashlib",
-    "hmac", "mmap", "pwd",
+    "hmac", "mmap", "pop3d.rehearsal", "pwd",
 )  # fmt: skip
 
 FAILED = 1  # exit status of the original when there will be no session
@@ -62,6 +62,13 @@ def prepare(argv: list[str]) -> None:
     from authdaemond import arrival
 
     arrival.prepare(argv, response.error(b"Temporary problem, please try again later", response.TEMPORARY))
+
+
+def before_wait() -> None:
+    """Get ready to talk, before there is a client that would wait for it."""
+    from pop3d import rehearsal
+
+    rehearsal.rehearse()
 
 
 def arrive(handed: Arrival) -> None:
