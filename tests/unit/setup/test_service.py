@@ -129,7 +129,7 @@ def test_start_serve_stop(service):
     assert processes_of(service) == []
 
 
-SERVERS = [("imapd-ssl", "imapd", "imap", True), ("pop3d", "pop3d", "pop3", False), ("pop3d-ssl", "pop3d", "pop3", True)]
+SERVERS = [("imapd-ssl", "imap", True), ("pop3d", "pop3", False), ("pop3d-ssl", "pop3", True)]
 
 
 def greeted(port: int, tls: bool) -> socket.socket:
@@ -151,8 +151,8 @@ def certified(service: InstalledTree) -> InstalledTree:
     return service
 
 
-@pytest.mark.parametrize(("name", "family", "protocol", "tls"), SERVERS)
-def test_the_other_servers_are_started_and_stopped_too(certified, name, family, protocol, tls):
+@pytest.mark.parametrize(("name", "protocol", "tls"), SERVERS)
+def test_the_other_servers_are_started_and_stopped_too(certified, name, protocol, tls):
     rc, settings = certified.libexec / f"{name}.rc", certified.etc / name
     port = port_of(settings, "SSL" if tls else "")
     set_in(settings, **{"SSLLOGGEROPTS" if tls else "LOGGEROPTS": f"-name={name} -file={certified.prefix}/{name}.log"})
