@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -14,6 +15,7 @@ from typing import Any
 from chain import CLIENT_SECONDS, PROTOCOLS, START_SECONDS, Account, Chain, Listener
 
 _PAUSE_SECONDS = 0.02
+_CHUNK = 1 << 20
 _NUMBERS = re.compile(r"\b(time|rcvd|sent)=\d+")
 _addresses: Iterator[str] = (f"127.{a}.{b}.{c}" for a in range(10, 250) for b in range(1, 250) for c in range(1, 250))
 
@@ -111,13 +113,11 @@ class Talk:
 
     def rest(self) -> bytes:
         """What comes until the end, however it comes to that."""
-        octets = b""
-        try:
-            while line := self._file.readline():
-                octets += line
-        except OSError:
-            pass
-        return octets
+        octets = bytearray()
+        with contextlib.suppress(OSError):
+            while piece := self._file.read1(_CHUNK):
+                octets += piece
+        return bytes(octets)
 
     def ask(self, command: bytes) -> list[bytes]:
         """Send a line; the lines of the answer, in IMAP up to the tagged one, in POP3 that one line."""
