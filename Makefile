@@ -32,7 +32,7 @@ help: ## this list
 	@echo "Variables: prefix DESTDIR bindir sbindir libexecdir libdir sysconfdir datadir mandir localstatedir piddir"
 	@echo "           userdb authdaemonvar mailuser mailgroup PYTHON; for run: DEMO_PORT"
 
-run: build/site/.ok ## the whole chain in the foreground, on 127.0.0.1, with a demo account
+run: build/site/.ok ## IMAP and POP3 in the foreground, on 127.0.0.1, with a demo account
 	@exec $(BUILD)/run-demo "$(MAKE)"
 
 check: style types layers test ## everything that must hold: style, types, layers, tests

@@ -27,7 +27,9 @@ FAILED = 1
 MAX_PEER_OCTETS = 64
 
 # What the stages before may say in the environment; all other variables are as the fork server was started with.
-_OF_CONNECTION = (b"TCP", b"IMAP", b"POP3", b"SMAP", b"AUTH", b"MAX", b"TLS", b"SSL", b"PROTOCOL", b"COURIER_SLOT")
+_OF_CONNECTION = (
+    b"TCP", b"IMAP", b"POP3", b"SMAP", b"AUTH", b"MAX", b"TLS", b"SSL", b"PROTOCOL", b"UTF8", b"COURIER_SLOT",
+)  # fmt: skip
 
 
 class Refused(Exception):

@@ -23,9 +23,15 @@ HISTORIC = {
     "AUTHMODULES_ORIG": _WEBADMIN,
     "IMAP_CAPABILITY_ORIG": _WEBADMIN,
     "IMAP_CAPABILITY_TLS_ORIG": _WEBADMIN,
+    "POP3AUTH_ORIG": _WEBADMIN,
+    "POP3AUTH_TLS_ORIG": _WEBADMIN,
     "authmodulelistorig": _WEBADMIN,
     "version": "there is one authdaemond for all modules; remove the line",
     "TLS_DHCERTFILE": "TLS_DHPARAMS names the file of Diffie-Hellman parameters now",
+    "TLS_CACHEFILE": "sessions are taken up again by tickets, without a file; remove the line",
+    "TLS_CACHESIZE": "sessions are taken up again by tickets, without a file; remove the line",
+    "TLS_PRIORITY": "it was for GnuTLS; TLS_PROTOCOL and TLS_CIPHER_LIST say what is allowed",
+    "TLS_MIN_DH_BITS": "it was for GnuTLS; remove the line",
     "TLS_COMPRESSION": _FIXED_BY_TLS,
     "TLS_KX_LIST": _FIXED_BY_TLS,
     "TLS_CERTS": "TLS_CERTFILE and TLS_TRUSTCERTS replace it",
@@ -37,18 +43,15 @@ HISTORIC = {
 # Settings of Courier-IMAP whose features this version does not have yet.
 LATER = frozenset(
     """
-    SMAP_CAPABILITY IMAP_ACL IMAP_PROXY PROXY_HOSTNAME IMAP_PROXY_FOREIGN
+    SMAP_CAPABILITY IMAP_ACL IMAP_PROXY PROXY_HOSTNAME IMAP_PROXY_FOREIGN POP3_PROXY
     IMAP_SHAREDINDEXFILE IMAPDEBUGFILE OUTBOX SENDMAIL HEADERFROM OUTBOX_MULTIPLE_SEND
     IMAP_BROKENUIDV
-    IMAP_SHAREDMUNGENAMES MAILDIRQUOTA SSLPORT SSLADDRESS SSLPIDFILE SSLLOGGEROPTS IMAPDSSLSTART IMAPDSTARTTLS
-    COURIERTLS TLS_PRIORITY TLS_PROTOCOL TLS_STARTTLS_PROTOCOL TLS_CIPHER_LIST TLS_MIN_DH_BITS TLS_TIMEOUT
-    TLS_CERTFILE TLS_PRIVATE_KEYFILE TLS_DHPARAMS TLS_TRUSTCERTS TLS_VERIFYPEER TLS_EXTERNAL TLS_CACHEFILE
-    TLS_CACHESIZE TLS_ALPN LDAPTLS_CACERT LDAPTLS_REQCERT LDAPTLS_CERT LDAPTLS_KEY
+    IMAP_SHAREDMUNGENAMES MAILDIRQUOTA LDAPTLS_CACERT LDAPTLS_REQCERT LDAPTLS_CERT LDAPTLS_KEY
     """.split()
 )
 
 # In no *.dist file, but they do have an effect: told of in man pages only, or meaning something to every program.
-EFFECTIVE = frozenset({"HOSTNAME", "IMAP_TLS_REQUIRED", "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"})
+EFFECTIVE = frozenset({"HOSTNAME", "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"})
 
 # What a value must look like, for settings of ours with which a slip would not be noticed for long.
 _VALUES = {

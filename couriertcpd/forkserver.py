@@ -11,8 +11,10 @@ A stage's module takes part by what it has, all of which may be missing:
     next_stage(argv)       the argv that the stage will give to stage.become(); None when it is the last
     LAUNCHER               name of the module whose processes take connections for a next stage that is not ours; its
                            argv is that of the stage before it
+    side_stage(argv)       the argv of a stage beside this one, whose fork server is started too; stage.side_socket
+                           leads to its processes.  None when there is none
     prepare(argv)          called once, before the first fork: what all children share
-    before_fork()          called before each fork
+    stale()                called every STALE_SECONDS: true when the processes that wait are to be replaced
     before_wait()          called in the child, before it waits for a connection
     arrive(arrival)        called in the child before main(), with what was handed over, while the environment still is
                            the fork server's; what it leaves in the arrival is what main() gets
@@ -31,7 +33,7 @@ import time
 
 from couriertcpd import environ, handover, log, spare, stage, stageserver
 from couriertcpd.pool import Pool
-from couriertcpd.spare import LOG, NEXT, NULL, RETIRE, SLOT
+from couriertcpd.spare import LOG, NEXT, NULL, RETIRE, SIDE, SLOT
 from couriertcpd.stageserver import RECEIVER, REPORT, Spares, StageServer
 from couriertcpd.wakeup import Wakeup
 
@@ -41,13 +43,14 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 FORKS_AT_ONCE = 4  # before the other events get a look
+STALE_SECONDS = 2.0
 _STATES = 64  # octets from a child at a time
 
 
 def serve(module_name: str, argv: list[str]) -> int:
     """Be the fork server of this module; returns an exit status when connections can come no more."""
     module_name = environ.text(stageserver.MODULE) or module_name
-    stage.addressee = environ.octets(stageserver.ADDRESSEE)
+    stage.addressee, stage.sender = environ.octets(stageserver.ADDRESSEE), environ.text(stageserver.SENDER)
     stage.restarted = environ.enabled(stageserver.RESTARTED)
     spares, reuse = _spares(), environ.enabled(stageserver.REUSE)
     for name in stageserver.SETTINGS:
@@ -86,7 +89,7 @@ def _arrange_descriptors() -> None:
     for descriptor in (RECEIVER, REPORT):
         os.set_inheritable(descriptor, False)
     null = os.open(os.devnull, os.O_RDWR)
-    for wanted in (SLOT, NEXT, RETIRE, NULL):
+    for wanted in (SLOT, NEXT, RETIRE, NULL, SIDE):
         if wanted != null:
             os.dup2(null, wanted, inheritable=False)
     os.dup2(2, LOG, inheritable=False)
@@ -108,62 +111,72 @@ class Server:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._watch(self._wakeup.descriptor, self._wakeup.drain)
         self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, RECEIVER)
-        read_end, self._retire = os.pipe()
-        os.dup2(read_end, RETIRE, inheritable=False)
-        os.close(read_end)
-        os.set_blocking(RETIRE, False)
+        self._retire = _retirement()
         self._module = _loaded(module_name)
-        self._reuse = reuse and getattr(self._module, "REUSABLE", False)
+        stage.reused = self._reuse = reuse and getattr(self._module, "REUSABLE", False)
         self._pool = Pool(spares.least, spares.most, self._reuse)
         self._environment = environ.everything()
-        self._next = self._next_server(argv, spares)
+        self._others: list[StageServer] = []  # of the next stage, and of the one beside
+        self._start_next(argv, spares)
+        self._start_side(argv, spares)
         for name in getattr(self._module, "PRELOAD", ()):
             __import__(name)
         getattr(self._module, "prepare", _nothing)(argv)
-        self._before_fork = getattr(self._module, "before_fork", _nothing)
+        self._stale = getattr(self._module, "stale", None)
+        self._look_again = time.monotonic() + STALE_SECONDS
         self._waiting: dict[int, int] = {}  # pid by the descriptor of its pipe
         self._busy: set[int] = set()  # descriptors of those that have a connection and will come back
         self._unexplained: set[int] = set()  # pids of those that ended without having had a connection
         self._retiring = 0
+        self._outdated: set[int] = set()  # descriptors of those that are to end, all of them
         self._told: str | None = None
         self._orphaned = False
 
-    # The next stage
+    # The next stage, and the one beside
 
-    def _next_server(self, argv: list[str], spares: Spares) -> StageServer | None:
-        """Start the fork server of the next stage, and tell stage.py about it; None when it has none."""
+    def _start_next(self, argv: list[str], spares: Spares) -> None:
+        """Start the fork server of the next stage, if it has one, and tell stage.py about it."""
         following = getattr(self._module, "next_stage", _nothing)(argv)
         if not following:
-            return None
+            return
         command, module = [stage.found(following[0]), *following[1:]], None
         if stage.module_of(command[0]) is None:
             module = getattr(self._module, "LAUNCHER", None)
             if module is None:
-                return None
+                return
             command = [argv[0], *following]
+        server, stage.next_socket = self._start_other(command, spares, NEXT, module)
+        stage.next_program, stage.audience = following[0], server.audience
+
+    def _start_side(self, argv: list[str], spares: Spares) -> None:
+        beside = getattr(self._module, "side_stage", _nothing)(argv)
+        if beside and stage.module_of(stage.found(beside[0])) is not None:
+            _, stage.side_socket = self._start_other([stage.found(beside[0]), *beside[1:]], spares, SIDE, None)
+
+    def _start_other(
+        self, command: list[str], spares: Spares, descriptor: int, module: str | None
+    ) -> tuple[StageServer, socket.socket]:
+        """Start another fork server; connections for it are sent through the descriptor."""
         sender, receiver = stageserver.pair()
-        os.dup2(sender.fileno(), NEXT, inheritable=False)
+        os.dup2(sender.fileno(), descriptor, inheritable=False)
         sender.close()
-        stage.next_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, NEXT)
-        stage.next_program = following[0]
         environment = {**self._environment, stageserver.REUSE.encode(): b"%d" % self._reuse}
-        server = StageServer(command, environment, receiver, spares, module)
-        stage.audience = server.audience
-        self._start_next(server)
-        return server
+        server = StageServer(command, environment, receiver, spares, module, self._module.__name__)
+        self._others.append(server)
+        self._start(server)
+        return server, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
 
-    def _start_next(self, server: StageServer) -> None:
+    def _start(self, server: StageServer) -> None:
         if server.start(own_group=False):
-            self._watch(server.descriptor, self._next_spoke)
+            self._watch(server.descriptor, lambda: self._other_spoke(server))
 
-    def _next_spoke(self) -> None:
-        if self._next is not None:
-            descriptor = self._next.descriptor
-            self._next.heard()
-            if self._next.descriptor < 0:
-                self._unwatch(descriptor)
+    def _other_spoke(self, server: StageServer) -> None:
+        descriptor = server.descriptor
+        server.heard()
+        if server.descriptor < 0:
+            self._unwatch(descriptor)
 
-    def _next_ended(self, server: StageServer, status: int) -> None:
+    def _other_ended(self, server: StageServer, status: int) -> None:
         if server.descriptor >= 0:
             self._unwatch(server.descriptor)
         lost = [] if server.up else server.unserved()
@@ -171,7 +184,7 @@ class Server:
             handover.close(arrival.descriptors)
         server.ended(status)
         if lost:
-            log.err(f"{stage.next_program}: {len(lost)} connections that waited for it are closed")
+            log.err(f"{server.argv[0]}: {len(lost)} connections that waited for it are closed")
 
     # The loop
 
@@ -198,8 +211,10 @@ class Server:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        if self._next is not None and self._next.wait(now) == 0:
-            self._start_next(self._next)
+        for server in self._others:
+            if server.wait(now) == 0:
+                self._start(server)
+        self._replace_stale(now)
         self._fill()
         self._thin_out(now)
         for descriptor, _ in self._poll.poll(self._patience(now)):
@@ -214,8 +229,10 @@ class Server:
 
     def _patience(self, now: float) -> float | None:
         """Milliseconds until something is due by itself."""
-        due = [self._pool.wait(now), None if self._next is None else self._next.wait(now)]
+        due = [self._pool.wait(now), *(server.wait(now) for server in self._others)]
         seconds = [one for one in due if one is not None]
+        if self._stale is not None:
+            seconds.append(max(0.0, self._look_again - now))
         return min(seconds) * 1000 + 1 if seconds else None
 
     def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
@@ -241,7 +258,6 @@ class Server:
                 return
 
     def _fork(self) -> None:
-        self._before_fork()
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             pid = os.fork()
@@ -264,6 +280,20 @@ class Server:
             self._retiring += surplus
             for _ in range(surplus):
                 self._pool.retired()
+
+    def _replace_stale(self, now: float) -> None:
+        """Let all that wait end, and those that have a connection when they would wait again; others are forked."""
+        if self._stale is None or now < self._look_again:
+            return
+        self._look_again = now + STALE_SECONDS
+        if not self._stale():
+            return
+        os.close(self._retire)
+        self._retire = _retirement()
+        for _ in range(self._retiring):
+            self._pool.freed()  # they are told of like the others now
+        self._retiring = 0
+        self._outdated = set(self._waiting)
 
     def _keep(self, most: int) -> int:
         """Take back calls to end that nobody has heard yet; returns how many."""
@@ -306,6 +336,8 @@ class Server:
         """The child has ended."""
         if descriptor in self._busy:
             pass  # after its connection
+        elif descriptor in self._outdated:
+            self._pool.retired()
         elif self._retiring:
             self._retiring -= 1
         else:
@@ -316,6 +348,7 @@ class Server:
     def _forget(self, descriptor: int) -> None:
         self._unwatch(descriptor)
         self._busy.discard(descriptor)
+        self._outdated.discard(descriptor)
         del self._waiting[descriptor]
         os.close(descriptor)
 
@@ -327,8 +360,9 @@ class Server:
                 return
             if pid == 0:
                 return
-            if self._next is not None and pid == self._next.pid:
-                self._next_ended(self._next, status)
+            other = next((server for server in self._others if server.pid == pid), None)
+            if other is not None:
+                self._other_ended(other, status)
                 continue
             descriptor = next((known for known, waiting in self._waiting.items() if waiting == pid), None)
             if descriptor is not None:
@@ -345,6 +379,15 @@ class Server:
         if reason != self._told:
             self._told = reason
             log.err(f"{self._module.__name__}: a process that was to wait for connections ended early ({reason})")
+
+
+def _retirement() -> int:
+    """A new pipe at RETIRE, which hears a call to end, or that all are to; returns the end to write to."""
+    read_end, write_end = os.pipe()
+    os.dup2(read_end, RETIRE, inheritable=False)
+    os.close(read_end)
+    os.set_blocking(RETIRE, False)
+    return write_end
 
 
 def _loaded(name: str) -> ModuleType:

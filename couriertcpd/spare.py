@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # The descriptors that a fork server keeps for its children, beside 2, the log of the fork server.  0, 1 and 3 are
 # /dev/null until a connection takes their place: what a child receives must not lie where main() finds the slot.
-SLOT, NEXT, RECEIVER, MINE, RETIRE, NULL, LOG = range(3, 10)
+SLOT, NEXT, RECEIVER, MINE, RETIRE, NULL, LOG, SIDE = range(3, 11)
+LAST = SIDE
 
 TAKEN, FREE = b"t", b"f"  # written to MINE
 
@@ -38,7 +39,7 @@ def live(module: ModuleType, receiver: socket.socket, mine: int, known: dict[byt
     status = _FAILED
     try:
         os.dup2(mine, MINE, inheritable=False)
-        os.closerange(LOG + 1, _HIGHEST)
+        os.closerange(LAST + 1, _HIGHEST)
         stage.own_log = LOG
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -61,9 +62,10 @@ def _serve_one(module: ModuleType, receiver: socket.socket, known: dict[bytes, b
         return stage.DONE
     _tell(TAKEN)
     _place(arrival)
-    # Everything that was for waiting but our own log, and where the connection's descriptors were received.
+    # Everything that was for waiting but the ways on and our own log, and where the connection's descriptors were
+    # received.
     os.closerange(RECEIVER if stage.next_socket is not None else NEXT, LOG)
-    os.closerange(LOG + 1, max(arrival.descriptors) + 1)
+    os.closerange(LOG + 1 if stage.side_socket is None else LAST + 1, max(arrival.descriptors) + 1)
     status = _run(module, arrival, known)
     # The end of a process gives its memory back before its files are closed; the client need not wait for that.
     os.closerange(0, LOG)
@@ -114,8 +116,8 @@ def _next_arrival(receiver: socket.socket, queue: select.epoll) -> handover.Arri
             log.err(f"hand-over refused: {error}")
             continue
         try:
-            if os.read(RETIRE, 1):
-                return None
+            os.read(RETIRE, 1)  # for one of us; or its end, for all of us
+            return None
         except BlockingIOError:
             continue  # another one was quicker
 

@@ -34,9 +34,12 @@ HAND_OVER_SECONDS = 10.0  # for room in the queue of the next stage
 # Set by the fork server in its children; they stay as they are here in a program that was exec'ed.
 next_socket: socket.socket | None = None  # where the next stage's processes wait
 next_program = ""  # the argv[0] that they were started for
+side_socket: socket.socket | None = None  # where the processes of a stage beside this one wait
+sender = ""  # the module whose processes, without privileges, hand over to this stage; empty: couriertcpd does
 audience = b""  # whom a ticket must be made out to that the next stage is to accept
 addressee = b""  # whom a ticket must be made out to that this stage may accept
 restarted = False  # whether another fork server has accepted tickets that were made out so
+reused = False  # whether this process serves one client after another
 own_log = 2  # our own log, which whoever hands a connection over cannot lead elsewhere
 
 
@@ -98,8 +101,17 @@ def execute(argv: Sequence[str]) -> None:
     os.execvp(argv[0], list(argv))
 
 
-def hand_over(sock: socket.socket, argv: Sequence[str], environment: dict[bytes, bytes], ticket: bytes = b"") -> None:
-    """Send our own descriptors 0 to 3 and the rest to the processes that wait at the socket; raises OSError."""
+def hand_over(
+    sock: socket.socket,
+    argv: Sequence[str],
+    environment: dict[bytes, bytes],
+    ticket: bytes = b"",
+    descriptors: tuple[int, int, int, int] = (0, 1, 2, 3),
+) -> None:
+    """Send our own descriptors, in, out, log and slot, and the rest to the processes that wait at the socket.
+
+    Raises OSError.
+    """
     from couriertcpd import handover
 
     try:
@@ -109,7 +121,7 @@ def hand_over(sock: socket.socket, argv: Sequence[str], environment: dict[bytes,
     deadline = time.monotonic() + HAND_OVER_SECONDS
     while True:
         try:
-            return handover.send(sock, frame, (0, 1, 2, 3))
+            return handover.send(sock, frame, descriptors)
         except BlockingIOError:
             remaining = deadline - time.monotonic()
             room = select.poll()

@@ -24,8 +24,9 @@ MODULE = "COURIER_MODULE"  # be the fork server of this module, not of the progr
 SPARES = "COURIER_SPARES"  # how many processes wait, at least and at most
 REUSE = "COURIER_REUSE"  # the administrator's: 1 where a module allows it, a process serves many connections
 ADDRESSEE = "COURIER_AUDIENCE"  # whom tickets for this stage are made out to
+SENDER = "COURIER_SENDER"  # the module of the stage that hands over; empty: couriertcpd does
 RESTARTED = "COURIER_RESTARTED"  # 1: another server has taken tickets that were made out so
-SETTINGS = (stage.FORKSERVER, MODULE, SPARES, REUSE, ADDRESSEE, RESTARTED)
+SETTINGS = (stage.FORKSERVER, MODULE, SPARES, REUSE, ADDRESSEE, SENDER, RESTARTED)
 
 UP = b"up\n"
 MAX_REPORT = 512  # octets
@@ -53,6 +54,7 @@ class StageServer:
         receiver: socket.socket,
         spares: Spares,
         module: str | None = None,
+        sender: str = "",
     ) -> None:
         self.argv = argv
         self.audience = os.urandom(16).hex().encode()
@@ -60,7 +62,7 @@ class StageServer:
         self.descriptor = -1
         self.up = False
         self._receiver = receiver
-        self._environment = _environment(environment, spares, self.audience, module)
+        self._environment = _environment(environment, spares, self.audience, module, sender)
         self._throttle = Throttle()
         self._started = 0.0
         self._said = b""
@@ -162,13 +164,14 @@ class StageServer:
 
 
 def _environment(
-    inherited: dict[bytes, bytes], spares: Spares, audience: bytes, module: str | None
+    inherited: dict[bytes, bytes], spares: Spares, audience: bytes, module: str | None, sender: str
 ) -> dict[bytes, bytes]:
     settings = {
         stage.FORKSERVER: b"%d" % RECEIVER,
         SPARES: b"%d %d" % (spares.least, spares.most),
         ADDRESSEE: audience,
         MODULE: (module or "").encode(),  # empty: the program's own
+        SENDER: sender.encode(),
     }
     return {**inherited, **{name.encode(): value for name, value in settings.items()}}
 

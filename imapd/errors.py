@@ -1,4 +1,4 @@
-"""How a command ends other than well: the three families of dispatch.py's error mapping, and time running out."""
+"""How a command ends other than well: the three families of dispatch.py's error mapping."""
 
 
 class Bad(Exception):
@@ -21,7 +21,3 @@ class Bye(Exception):
         super().__init__(text)
         self.text = text
         self.status = status
-
-
-class TimedOut(Exception):
-    """No command for too long, or a literal that does not go on."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 import time
 
-from couriertcpd import environ, installed, log, slotnote
+from couriertcpd import accountoptions, environ, installed, log, slotnote
+from couriertcpd.dialogue import Disconnected, Shutdown, TimedOut
 from couriertcpd.stage import DONE
-from imapd import loginexec, options, registry, trash
-from imapd.errors import Bye, TimedOut
-from imapd.serve import Disconnected, Driver, Shutdown, bye
+from imapd import registry, trash
+from imapd.errors import Bye
+from imapd.serve import Driver, bye
 from imapd.session import Session
 from imapd.wire import response
-from maildir import clock, directories, fs
+from maildir import clock, directories, fs, homelock, loginexec
 from maildir.account import Account
 
 TYPE_CHECKING = False
@@ -114,7 +114,7 @@ def _own_name() -> str:
 
 def _open(client: Client, argv: list[str]) -> Session:
     """Go to the maildir and check that it may be served; raises Bye."""
-    if _locked():
+    if homelock.locked():
         log.info(f"LOCKED, {client.peer}")
         raise Bye("Your account is temporarily unavailable (+t bit set on home directory).")
     path = environ.octets("MAILDIR") or (os.fsencode(argv[1]) if len(argv) > 1 else b"./Maildir")
@@ -131,14 +131,6 @@ def _open(client: Client, argv: list[str]) -> Session:
     account = Account()
     trash.empty_old(account)
     return Session(account, client.user, registry.FETCH_ITEMS, registry.STATUS_ITEMS)
-
-
-def _locked() -> bool:
-    """The administrator's lock: the sticky bit on the home directory, or a home that cannot be looked at."""
-    try:
-        return bool(os.stat(".").st_mode & stat.S_ISVTX)
-    except OSError:
-        return True
 
 
 def _check_owner(client: Client) -> None:
@@ -171,9 +163,9 @@ def _greet(driver: Driver, client: Client) -> None:
         driver.write(response.untagged(b"PREAUTH Ready."))
     driver.flush()
     # The original looks at the account's options only after it has said OK, and filters know the order.
-    if options.enabled("disableimap"):
+    if accountoptions.enabled("disableimap"):
         raise Bye("IMAP access disabled for this account.")
-    if options.enabled("disableinsecureimap") and not client.tls:
+    if accountoptions.enabled("disableinsecureimap") and not client.tls:
         raise Bye("IMAP access disabled via insecure connection.")
     protocol = environ.text("PROTOCOL") or "IMAP"
     log.info(f"LOGIN, {client.peer}, protocol={protocol}{client.starttls}")
@@ -201,7 +193,7 @@ def _serve(driver: Driver, session: Session, client: Client) -> int:
         bye(driver, "Courier-IMAP server shut down by signal.")
     except Exception as error:
         event, status = "INFO: DISCONNECTED", FAILED
-        log.err(f"{client.user}: internal error: {_whereabouts(error)}")
+        log.err(f"{client.user}: internal error: {log.whereabouts(error)}")
         bye(driver, "[SERVERBUG] Internal error, see the server's log.")
     finally:
         session.forget_incoming()
@@ -212,13 +204,3 @@ def _serve(driver: Driver, session: Session, client: Client) -> int:
         f"rcvd={driver.received}, sent={driver.sent}, time={int(time.monotonic() - began)}{client.starttls}",
     )
     return status
-
-
-def _whereabouts(error: Exception) -> str:
-    """The kind of an unexpected error and the lines that led to it; never its text, which may hold somebody's mail."""
-    frames = []
-    trace = error.__traceback__
-    while trace is not None:
-        frames.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
-        trace = trace.tb_next
-    return f"{type(error).__name__} at {' '.join(frames)}"

@@ -10,6 +10,7 @@ import os
 import socket
 
 PEEK_OCTETS = 16384
+MAX_DISCARDED = 1 << 20
 
 
 class Disconnected(Exception):
@@ -59,6 +60,24 @@ class Channel:
         except OSError:
             raise Disconnected from None
         return self._count(octets)
+
+    def discard(self) -> None:
+        """Throw away what has arrived; more than MAX_DISCARDED would not be a command any more."""
+        if self._socket is None:
+            return
+        for _ in range(MAX_DISCARDED // PEEK_OCTETS):
+            try:
+                self._count(self._socket.recv(PEEK_OCTETS, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                return
+            except OSError:
+                raise Disconnected from None
+
+    def reopen(self) -> None:
+        """Look at descriptors 0 and 1 anew: another connection has taken their place."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = _socket_of(0)
 
     def _peeked_line(self) -> bytes:
         assert self._socket is not None  # noqa: S101

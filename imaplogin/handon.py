@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from authdaemond import arrival
+from authdaemond import arrival, client
 from couriertcpd import environ, log, stage
 from imaplogin import preauth
 
@@ -30,6 +30,22 @@ def next_stages(operands: list[str]) -> list[str] | None:
     while len(stages) > 2 and os.path.basename(stages[0]).startswith("auth"):
         del stages[0]
     return stages if len(stages) >= 2 else None
+
+
+def log_in(peer: preauth.Peer, who: str, account: Account, stages: list[str]) -> None:
+    """Become the account and the next stage; who is as for preauth.decide().
+
+    Raises client.Rejected or client.TemporaryFailure, logged, or what stage.become() raises.
+    """
+    try:
+        hand_on(account, stages)
+    except arrival.Refused:
+        preauth.failed(peer, who)
+        raise client.Rejected from None
+    except arrival.TemporaryFailure as failure:
+        preauth.failed(peer, who)
+        log.err(f"authentication error: {failure}")
+        raise client.TemporaryFailure from None
 
 
 def hand_on(account: Account, stages: list[str]) -> None:

@@ -8,23 +8,25 @@ from __future__ import annotations
 import binascii
 import os
 
-from authdaemond import arrival, client
+from authdaemond import client
 from authdaemond.sasl import registry
 from authdaemond.sasl.mechanism import Malformed as MalformedExchange
 from couriertcpd import environ, installed, log, slotnote, stage
 from couriertcpd.stage import DONE
 from imapd.wire import capability, fragment, identification, response
 from imapd.wire.lexer import Arguments, Malformed
-from imaplogin import handon, preauth
+from imaplogin import certlogin, handon, preauth, starttls
 from imaplogin.channel import Channel, Disconnected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+    from typing import TypeVar
 
     from authdaemond.account import Account
-    from authdaemond.sasl.mechanism import Credentials, Mechanism
     from couriertcpd.handover import Arrival
+
+    Outcome = TypeVar("Outcome")
 
 FAILED = 1
 MAX_VIOLATIONS = 10
@@ -66,6 +68,7 @@ class Login:
             b"LOGIN": self._login,
             b"LOGOUT": self._logout,
             b"NOOP": self._noop,
+            b"STARTTLS": self._starttls,
         }
 
     def converse(self) -> None:
@@ -88,6 +91,9 @@ class Login:
                 return event
             wanted = self._fragmenter.octets_wanted
             octets = self._channel.read_octets(wanted) if wanted else self._channel.read_line()
+            if self._channel.received == len(octets) and starttls.looks_like_tls(octets):
+                log.info(f"TLS on a port for clear text, {self._peer.where}")
+                raise Bye("This port is for clear text; say STARTTLS first.")
             self._fragmenter.feed(octets)
 
     def _execute(self, command: fragment.Command) -> None:
@@ -147,6 +153,17 @@ class Login:
         log.info(f"LOGOUT, {self._peer.where}, rcvd={self._channel.received}, sent={self._channel.sent}")
         raise Bye(status=DONE)
 
+    def _starttls(self, tag: bytes, arguments: Arguments) -> None:
+        arguments.expect_end()
+        if not starttls.available():
+            raise Malformed("STARTTLS is not available.")
+        self._fragmenter = fragment.Fragmenter(MAX_LINE_OCTETS, MAX_COMMAND_OCTETS)
+        try:
+            starttls.begin(self._channel, response.tagged(tag, b"OK", "Begin SSL/TLS negotiation now."))
+        except starttls.Failed as reason:
+            self._channel.write(response.tagged(tag, b"NO", f"STARTTLS failed: {reason}"))
+        slotnote.note("login", protocol="IMAP", tls=environ.enabled("IMAP_TLS"))
+
     def _login(self, tag: bytes, arguments: Arguments) -> None:
         user, password = arguments.astring(), arguments.astring()
         arguments.expect_end()
@@ -156,7 +173,7 @@ class Login:
         data = b"%s\n%s\n" % (userid, password)
         if b"\n" in userid or b"\n" in password:
             raise Malformed("A user name or password cannot hold a line end.")
-        self._log_in(tag, f"user={log.printable(user)}", b"login", data)
+        self._log_in(tag, f"user={log.printable(user)}", self._checked(b"login", data))
 
     def _authenticate(self, tag: bytes, arguments: Arguments) -> None:
         name = arguments.keyword_upper()
@@ -166,23 +183,29 @@ class Login:
             return
         mechanism = registry.find(name)
         who = f"method={log.printable(name)}"
+        if name == certlogin.MECHANISM and certlogin.identity():
+            answer = self._exchanged(certlogin.exchange(initial))
+            self._log_in(tag, who, lambda: certlogin.account(self._service, answer))
+            return
         if mechanism is None:
             self._channel.write(response.tagged(tag, b"NO", "Unsupported authentication mechanism."))
             return
-        credentials = self._exchange(mechanism, initial)
-        self._log_in(tag, who, credentials.authtype, credentials.data)
+        credentials = self._exchanged(mechanism.exchange(initial))
+        self._log_in(tag, who, self._checked(credentials.authtype, credentials.data))
 
-    def _exchange(self, mechanism: Mechanism, initial: bytes | None) -> Credentials:
+    def _checked(self, authtype: bytes, data: bytes) -> Callable[[], Account]:
+        return lambda: client.authenticate(self._service, authtype, data, stage.audience)
+
+    def _exchanged(self, exchange: Generator[bytes, bytes, Outcome]) -> Outcome:
         """Challenges and responses (RFC 3501 section 6.2.2); raises Malformed when it is broken or given up."""
-        exchange = mechanism.exchange(initial)
         try:
             challenge = next(exchange)
             while True:
                 self._channel.write(response.continuation(binascii.b2a_base64(challenge, newline=False).decode()))
                 challenge = exchange.send(self._response_line())
         except StopIteration as end:
-            credentials: Credentials = end.value
-            return credentials
+            outcome: Outcome = end.value
+            return outcome
         except MalformedExchange as problem:
             raise Malformed(str(problem)) from None
 
@@ -201,31 +224,20 @@ class Login:
             raise Malformed("Invalid base64 in the response.") from None
 
     def _tls_missing(self, tag: bytes) -> bool:
-        if tls_required():
+        if starttls.required():
             self._channel.write(response.tagged(tag, b"NO", "STARTTLS required"))
             return True
         return False
 
-    def _log_in(self, tag: bytes, who: str, authtype: bytes, data: bytes) -> None:
+    def _log_in(self, tag: bytes, who: str, ask: Callable[[], Account]) -> None:
         self._channel.flush()
         try:
-            account = preauth.check(self._peer, who, self._service, authtype, data)
-            self._hand_on(tag, who, account)
+            account = preauth.decide(self._peer, who, ask)
+            environ.put("IMAPLOGINTAG", tag)
+            handon.log_in(self._peer, who, account, self._stages)
         except client.Rejected:
             self._channel.write(response.tagged(tag, b"NO", "Login failed."))
         except client.TemporaryFailure:
-            raise Bye("Temporary problem, please try again later") from None
-
-    def _hand_on(self, tag: bytes, who: str, account: Account) -> None:
-        environ.put("IMAPLOGINTAG", tag)
-        try:
-            handon.hand_on(account, self._stages)
-        except arrival.Refused:
-            preauth.failed(self._peer, who)
-            raise client.Rejected from None
-        except arrival.TemporaryFailure as failure:
-            preauth.failed(self._peer, who)
-            log.err(f"authentication error: {failure}")
             raise Bye("Temporary problem, please try again later") from None
 
 
@@ -236,11 +248,6 @@ def _tag_of(prefix: bytes) -> bytes:
         return b"*"
 
 
-def tls_required() -> bool:
-    """Whether a password may not be sent yet: IMAP_TLS_REQUIRED without IMAP_TLS."""
-    return environ.enabled("IMAP_TLS_REQUIRED") and not environ.enabled("IMAP_TLS")
-
-
 def capabilities() -> bytes:
     """What CAPABILITY says before authentication."""
     tls = environ.enabled("IMAP_TLS")
@@ -248,8 +255,16 @@ def capabilities() -> bytes:
     mechanisms = [name.decode() for name in registry.names()]
     sorts = environ.number("IMAP_DISABLETHREADSORT") <= 0
     off = capability.switched_off(environ.enabled("IMAP_MOVE_EXPUNGE_TO_TRASH"), sorts)
-    adjust = environ.text("IMAP_EXTENSIONS")
-    return capability.text(base, adjust, tls=tls, mechanisms=mechanisms, tls_required=tls_required(), off=off).encode()
+    return capability.text(
+        base,
+        environ.text("IMAP_EXTENSIONS"),
+        tls=tls,
+        mechanisms=mechanisms,
+        starttls=starttls.available(),
+        tls_required=starttls.required(),
+        external=bool(certlogin.identity()),
+        off=off,
+    ).encode()
 
 
 def next_stage(argv: list[str]) -> list[str] | None:
@@ -257,11 +272,16 @@ def next_stage(argv: list[str]) -> list[str] | None:
     return handon.next_stages(argv[1:])
 
 
+def side_stage(argv: list[str]) -> list[str] | None:
+    """The couriertls for STARTTLS."""
+    return starttls.side_stage()
+
+
 def prepare(argv: list[str]) -> None:
     """Before the first fork."""
     from imaplogin import unprivileged
 
-    unprivileged.prepare()
+    unprivileged.prepare("imaplogin")
 
 
 def before_wait() -> None:
@@ -277,6 +297,7 @@ def arrive(handed: Arrival) -> None:
     from imaplogin import unprivileged
 
     unprivileged.arrive()
+    unprivileged.receive(handed)
 
 
 def main(argv: list[str]) -> int:
@@ -290,7 +311,10 @@ def main(argv: list[str]) -> int:
         if stages is None:
             raise Bye("imaplogin expected exactly two arguments.")
         log.debug(f"Connection, {peer.where}")
-        slotnote.note("login", protocol="IMAP", tls=environ.enabled("IMAP_TLS"))
+        tls = environ.enabled("IMAP_TLS")
+        slotnote.note("login", protocol="IMAP", tls=tls)
+        if not tls:
+            starttls.forget_certificate()
         Login(channel, peer, stages).converse()
     except Bye as end:
         status = end.status

@@ -6,10 +6,11 @@ import signal
 import time
 
 from authdaemond import client
-from couriertcpd import environ, log, stage
+from couriertcpd import environ, log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from authdaemond.account import Account
@@ -70,13 +71,13 @@ def service(default: str) -> bytes:
     return (environ.text("AUTHSERVICE" + environ.text("TCPLOCALPORT")) or default).encode()
 
 
-def check(peer: Peer, who: str, service_name: bytes, authtype: bytes, data: bytes) -> Account:
+def decide(peer: Peer, who: str, ask: Callable[[], Account]) -> Account:
     """Ask authdaemond; log a failure at once, before any delay, so that log watchers see it while it matters.
 
     who is `user=NAME` or `method=MECHANISM`.  Raises authdaemond.client.Rejected after the delay, or TemporaryFailure.
     """
     try:
-        return client.authenticate(service_name, authtype, data, stage.audience)
+        return ask()
     except client.Rejected:
         failed(peer, who)
         time.sleep(FAILURE_DELAY_SECONDS)

@@ -100,6 +100,15 @@ def create(path: bytes, mode: int = 0o666) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
 
 
+def append(path: bytes, data: bytes) -> None:
+    """Add data to a file that is there, in one piece, so that what others add stays whole too."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
 def write(fd: int, data: bytes) -> None:
     """Write all of data."""
     view = memoryview(data)

@@ -12,6 +12,7 @@ from bisect import bisect_left
 
 from couriertcpd import log
 from maildir import fs, heap, listing, lock, names, recent, snapshot, uidlist
+from maildir.anew import rename_anew
 from maildir.columns import MASK, SHIFT, SPAN
 from maildir.marks import Marks
 from maildir.nametable import FileNames, NameTable
@@ -216,9 +217,9 @@ class Scanner:
         broken = [name for base, name in seen.by_base.items() if b"\n" in base]  # two lines of the uid list
         if broken or seen.twins:
             for name in broken:
-                self._rename_anew(name, b"broken", "a line break in the name; it gets another")
+                rename_anew(self._cur, name, b"broken", "a line break in the name; it gets another")
             for _, name in seen.twins:
-                self._rename_anew(name, b"twin", "a second file of that name; it counts as another message")
+                rename_anew(self._cur, name, b"twin", "a second file of that name; it counts as another message")
             seen = listing.read(self._cur)
         known = {} if uid_list is None else uid_list.uids
         by_base = self._with_missed(known, seen)
@@ -298,16 +299,6 @@ class Scanner:
         self._unwritten = view
         fresh = frozenset(view.uids[key] for key in by_base if key not in known)
         return self._of(view, Match(view.uids, by_base), fresh)
-
-    def _rename_anew(self, name: bytes, label: bytes, why: str) -> None:
-        """Give a file a base of its own, as it cannot stay under the one that it has (a restored backup, say)."""
-        try:
-            found = fs.lstat(self._cur + name)
-            base = names.unique(names.temporary(label), found.st_dev, found.st_ino, found.st_size)
-            fs.rename(self._cur + name, self._cur + names.with_flags(base, names.flags_of(name)))
-        except FileNotFoundError:
-            return
-        log.warn(f"{log.printable(self._cur + name)}: {why}")
 
     def _warn(self, error: OSError) -> None:
         if not self._warned:

@@ -31,6 +31,7 @@ PAUSE_SECONDS = 0.02
 
 PASSWORD = "open-sesame.1"
 FORMS = {"exec": 0, "prefork": 2}  # processes of each stage that wait at least
+PROTOCOLS = {"imap": ("sbin/imaplogin", "bin/imapd"), "pop3": ("sbin/pop3login", "bin/pop3d")}
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -101,7 +102,7 @@ class Chain:
         _relocate(installed, self.prefix)
         self._accounts: dict[str, Account] = {}
         self._hashes: dict[str, bytes] = {}
-        self._listeners: dict[tuple[tuple[str, str], ...], Listener] = {}
+        self._listeners: dict[tuple[object, ...], Listener] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -114,11 +115,11 @@ class Chain:
         daemon = self._spawn([self.prefix / "libexec/authlib/authdaemond.daemon"])
         self._wait(daemon, socket.AF_UNIX, str(self.prefix / "var/authdaemon/socket"))
 
-    def listener(self, options: tuple[str, ...] = (), **settings: str) -> Listener:
+    def listener(self, options: tuple[str, ...] = (), protocol: str = "imap", **settings: str) -> Listener:
         """A couriertcpd with these options, and these settings over those of etc/imapd; the same one for the same."""
-        key = (("", " ".join(options)), *sorted(settings.items()))
+        key = (protocol, options, *sorted(settings.items()))
         if key not in self._listeners:
-            self._listeners[key] = self.listen(options, settings)
+            self._listeners[key] = self.listen(options, settings, protocol=protocol)
         return self._listeners[key]
 
     def listen(
@@ -126,11 +127,15 @@ class Chain:
         options: tuple[str, ...] = (),
         settings: Mapping[str, str] | None = None,
         stages: tuple[str | Path, ...] = (),
+        protocol: str = "imap",
     ) -> Listener:
-        """Start a couriertcpd of one's own; stages are what it starts, by default imaplogin, imapd and Maildir."""
+        """Start a couriertcpd of one's own; stages are what it starts, by default imaplogin, imapd and Maildir.
+
+        With the protocol pop3 these are pop3login and pop3d, and the settings are those of etc/pop3d.
+        """
         for _ in range(5):
             port = _free_port()
-            process = self._spawn(self._couriertcpd(port, options, settings or {}, stages))
+            process = self._spawn(self._couriertcpd(port, options, settings or {}, stages, protocol))
             try:
                 self._wait(process, socket.AF_INET, ("127.0.0.1", port))
             except ChildProcessError:
@@ -149,16 +154,21 @@ class Chain:
             time.sleep(PAUSE_SECONDS)
 
     def _couriertcpd(
-        self, port: int, options: tuple[str, ...], settings: Mapping[str, str], stages: tuple[str | Path, ...]
+        self,
+        port: int,
+        options: tuple[str, ...],
+        settings: Mapping[str, str],
+        stages: tuple[str | Path, ...],
+        protocol: str,
     ) -> list[object]:
-        """As imapd.rc does it, but in the foreground and with room for many tests at a time."""
+        """As imapd.rc and pop3d.rc do it, but in the foreground and with room for many tests at a time."""
         script = 'set -a; . "$0"; PATH=/usr/bin:/bin; exec env "$@"'
         assignments = [f"{name}={value}" for name, value in settings.items()]
         limits = ["-address=127.0.0.1", "-maxprocs=250", "-maxperip=250", "-nodnslookup"]
         limits += [f"-prefork={FORMS[self.form]}", *options]
-        stages = stages or (self.prefix / "sbin/imaplogin", self.prefix / "bin/imapd", "Maildir")
+        stages = stages or (*(self.prefix / program for program in PROTOCOLS[protocol]), "Maildir")
         server = [self.prefix / "libexec/couriertcpd", *limits, port, *stages]
-        return ["/bin/sh", "-c", script, self.prefix / "etc/imapd", *assignments, *server]
+        return ["/bin/sh", "-c", script, self.prefix / f"etc/{protocol}d", *assignments, *server]
 
     def account(self, name: str, password: str = PASSWORD, options: str = "") -> Account:
         """The account of that name, made when it is asked for first; its home is empty then."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 
 from couriertcpd import environ
+from couriertcpd.dialogue import TimedOut
 from imapd import operands
-from imapd.errors import Bad, TimedOut
+from imapd.errors import Bad
 from imapd.feature import INACTIVITY_SECONDS, Command, Feature, Wait
 from imapd.wire import response
 

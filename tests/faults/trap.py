@@ -11,7 +11,7 @@ from maildir import fs, listing, lock
 
 CALLS = (
     "listdir open_message read create write sync sync_octets sync_directory close fstat stat lstat link rename unlink "
-    "mkdir rmdir chmod utime"
+    "mkdir rmdir chmod utime append"
 ).split()
 
 # What happens at the N-th call.

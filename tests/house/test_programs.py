@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from couriertcpd import installed, stage
+from couriertcpd import couriertls, installed, stage
 from imaplogin import imaplogin
 
 SOURCE = Path(__file__).resolve().parents[2]
 
 # Programs that are told of in another's page, and scripts that have a page of their own.
-PAGES = {"authdaemond.daemon": "authdaemond"}
-SCRIPTS = [("libexec", "imapd.rc"), ("libexec/authlib", "authdaemond")]
+PAGES = {"authdaemond.daemon": "authdaemond", "imapd-ssl.rc": "imapd.rc", "pop3d-ssl.rc": "pop3d.rc"}
+SCRIPTS = [
+    ("libexec", "imapd.rc"),
+    ("libexec", "imapd-ssl.rc"),
+    ("libexec", "pop3d-ssl.rc"),
+    ("libexec", "pop3d.rc"),
+    ("libexec/authlib", "authdaemond"),
+]
 
-STAGES = {"imaplogin.imaplogin", "imapd.main"}
+STAGES = {"couriertcpd.couriertls", "imaplogin.imaplogin", "imaplogin.pop3login", "imapd.main", "pop3d.main"}
 
 
 def table() -> list[tuple[str, str, str]]:
@@ -54,7 +60,7 @@ def test_every_main_is_somebody_s_program():
                 isinstance(node, ast.FunctionDef) and node.name == "main" for node in ast.parse(path.read_text()).body
             ):
                 mains.add(".".join(path.relative_to(SOURCE).with_suffix("").parts))
-    assert mains == {module for _, _, module in table()} | {imaplogin.LAUNCHER}
+    assert mains == {module for _, _, module in table()} | {imaplogin.LAUNCHER, couriertls.LAUNCHER}
 
 
 def test_the_installed_programs_can_be_run_by_every_account(installed_tree):

@@ -47,6 +47,9 @@ def test_what_is_shipped_is_read(name):
     if re.fullmatch(r"AUTHSERVICE\d+", name):
         name = "AUTHSERVICE"  # the port is put behind it
     in_code = any(re.search(rf"""["']{name}["'{{]""", text) for text in CODE.values())
+    for protocol in ("IMAP", "POP3"):  # the login stages share code, which puts the protocol in front
+        suffix = name.removeprefix(protocol + "_")
+        in_code = in_code or (suffix != name and any(f'"{{protocol}}_{suffix}"' in text for text in CODE.values()))
     in_scripts = any(re.search(rf"\$\{{?{name}\b", text) for text in SCRIPTS.values())
     assert in_code or in_scripts, f"{name}: nothing reads it"
 

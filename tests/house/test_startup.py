@@ -14,7 +14,7 @@ TOO_DEAR = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("module", ["imaplogin.imaplogin", "imapd.main"])
+@pytest.mark.parametrize("module", ["imaplogin.imaplogin", "imaplogin.pop3login", "imapd.main", "pop3d.main"])
 def test_a_stage_imports_little(module):
     code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-ISB", "-c", code], capture_output=True, text=True, timeout=60)

@@ -100,7 +100,35 @@ CONVERSATIONS = {
     ),
 }  # fmt: skip
 
-MESSAGES = {**CONVERSATIONS, "plain": PLAIN, "two-parts": TWO_PARTS, "forward": FORWARD, "short": SHORT}
+DOTS = b"""\
+From: eve@example.com
+Subject: Dots
+
+.
+..two
+a.b
+.
+"""
+
+RAW = """\
+From: Zoë <zoe@example.com>
+Subject: Grüße
+
+Hello.
+""".encode()
+
+UNENDED = b"Subject: no end\n\nx"
+
+MESSAGES = {
+    **CONVERSATIONS,
+    "plain": PLAIN,
+    "two-parts": TWO_PARTS,
+    "forward": FORWARD,
+    "short": SHORT,
+    "dots": DOTS,
+    "raw": RAW,
+    "unended": UNENDED,
+}
 
 
 def make_folder(path: Path) -> None:
@@ -166,7 +194,17 @@ def conversations(maildir: Path) -> None:
     fill(maildir, [(uid, kind, "S") for uid, kind in zip(uids, CONVERSATIONS, strict=True)], 9)
 
 
-BUILDERS = {builder.__name__: builder for builder in (empty, small, new, conversations)}
+def post(maildir: Path) -> None:
+    """What POP3 has to send with care; three of the four have been listed before, the last one by an older server."""
+    make_folder(maildir)
+    fill(maildir, [(1, "dots", ""), (2, "raw", "S"), (3, "unended", "F"), (4, "short", "")], 5)
+    names = {path.name.partition(":")[0]: path.name for path in (maildir / "cur").iterdir()}
+    first, second, _, fourth = [names[key] for key in sorted(names)]
+    lines = [f"{first} 58 7:{UIDVALIDITY}:0\n", f"{second} 58 9:{UIDVALIDITY}:1\n", f"{fourth} 44 3:0:0\n"]
+    (maildir / "courierpop3dsizelist").write_text(f"/3 11 {UIDVALIDITY}\n" + "".join(lines))
+
+
+BUILDERS = {builder.__name__: builder for builder in (empty, small, new, conversations, post)}
 
 
 def deliver(maildir: Path, folder: str, kind: str) -> None:

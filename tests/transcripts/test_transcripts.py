@@ -1,4 +1,4 @@
-"""Every transcript, each way: imapd in a forked child, imapd as a program on a socket, and the whole chain over TCP."""
+"""Every transcript, each way: the server in a forked child, as a program on a socket, and the whole chain over TCP."""
 
 import base64
 import os
@@ -46,7 +46,8 @@ def check(log):
 def play_preauthenticated(transcript, connection, maildir):
     connection.settimeout(SECONDS)
     player = Player(transcript, connection, maildir, {"user": "kim"})
-    player.expect_line(Step(0, "S:", "* PREAUTH Ready."), r"\* PREAUTH Ready\.")
+    greeting = {"imap": r"\* PREAUTH Ready\.", "pop3": r"\+OK logged in\."}[transcript.protocol]
+    player.expect_line(Step(0, "S~", greeting), greeting)
     player.play()
 
 
@@ -68,7 +69,7 @@ def play_in_process(transcript, tmp_path, settings):
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
-        serve(theirs, log, settings, tmp_path)
+        serve(theirs, log, settings, tmp_path, transcript.protocol)
     theirs.close()
     with ours:
         try:
@@ -82,8 +83,8 @@ def play_in_process(transcript, tmp_path, settings):
     check(log.read_text())
 
 
-def serve(connection, log, settings, home):
-    """Be imapd, in the child, for the one connection."""
+def serve(connection, log, settings, home, protocol):
+    """Be imapd or pop3d, in the child, for the one connection."""
     status = 70
     try:
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
@@ -94,9 +95,10 @@ def serve(connection, log, settings, home):
         os.environ.update(settings)  # noqa: TID251
         time.tzset()
         os.chdir(home)
-        from imapd.main import main
+        from imapd.main import main as imapd
+        from pop3d.main import main as pop3d
 
-        status = main(["imapd", "./Maildir"])
+        status = {"imap": imapd, "pop3": pop3d}[protocol](["server", "./Maildir"])
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     finally:
@@ -111,7 +113,7 @@ def test_as_a_program(transcript, tmp_path, installed_tree):
     with ours, log.open("wb") as errors:
         with theirs:
             process = subprocess.Popen(
-                [installed_tree.bin / "imapd", "./Maildir"],
+                [installed_tree.bin / f"{transcript.protocol}d", "./Maildir"],
                 stdin=theirs,
                 stdout=theirs,
                 stderr=errors,
@@ -146,13 +148,14 @@ def test_through_the_chain(transcript, chain):
     maildir = make_maildir(transcript, account.home)
     account.own()
     logged = len(chain.log_text())
-    with chain.listener(**SETTINGS, **transcript.settings).connect() as connection:
+    listener = chain.listener(protocol=transcript.protocol, **SETTINGS, **transcript.settings)
+    with listener.connect() as connection:
         connection.settimeout(SECONDS)
         player = ChainPlayer(transcript, connection, maildir, variables(account))
         player.account = account
         try:
             if transcript.begins == "login":
-                log_in(player, account)
+                LOG_IN[transcript.protocol](player, account)
             player.play()
         except Difference as difference:
             raise Difference(f"{difference}\n\nlog:\n{chain.log_text()[logged:]}") from None
@@ -168,6 +171,17 @@ def log_in(player, account):
     player.expect_line(Step(0, "S~", "greeting"), r"\* OK \[CAPABILITY .*\] Courier-IMAP ready\. .*")
     player.send(f"login LOGIN {account.name} {account.password}\r\n".encode())
     player.expect_line(Step(0, "S:", "login OK LOGIN Ok."), r"login OK LOGIN Ok\.")
+
+
+def log_in_by_pop3(player, account):
+    player.expect_line(Step(0, "S:", "+OK Hello there."), r"\+OK Hello there\.")
+    player.send(f"USER {account.name}\r\n".encode())
+    player.expect_line(Step(0, "S:", "+OK Password required."), r"\+OK Password required\.")
+    player.send(f"PASS {account.password}\r\n".encode())
+    player.expect_line(Step(0, "S:", "+OK logged in."), r"\+OK logged in\.")
+
+
+LOG_IN = {"imap": log_in, "pop3": log_in_by_pop3}
 
 
 def test_there_are_transcripts():

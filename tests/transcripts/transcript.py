@@ -4,6 +4,7 @@ r"""Transcripts: what a client sends and a server answers, as text.
     # setting: NAME=VALUE           an environment setting of the server; any number of them
     # begins: connection            with the greeting, before login; the usual thing is to begin logged in
     # exits: 1                      the server's exit status, where it is not 0
+    # protocol: pop3                where it is not imap
 
     C: a1 SELECT INBOX              the client sends this line
     C+ ab\r\n\x00                   the client sends these octets and no line end; \r \n \t \\ and \xNN are escapes
@@ -31,7 +32,7 @@ MAX_OCTETS = 1 << 20
 SHOWN_OCTETS = 1000  # of what is sent at once, where a difference is told
 
 _STEP = re.compile(r"(C:|C\+|C\*|S:|S~|S\*~|S\*|S\+|S\.|M:)(?: (.*))?\Z")
-_HEADER = re.compile(r"# (maildir|setting|begins|exits): (.*)\Z")
+_HEADER = re.compile(r"# (maildir|setting|begins|exits|protocol): (.*)\Z")
 _ESCAPE = re.compile(rb"\\(r|n|t|\\|x[0-9a-f]{2})")
 _ESCAPES = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -54,6 +55,7 @@ class Transcript:
         self.maildir = "small"
         self.settings: dict[str, str] = {}
         self.begins = "login"
+        self.protocol = "imap"
         self.exits = 0
         self.steps: list[Step] = []
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -84,6 +86,8 @@ class Transcript:
             self.settings[setting] = content
         elif name == "exits":
             self.exits = int(value)
+        elif name == "protocol":
+            self.protocol = {"imap": "imap", "pop3": "pop3"}[value]
         elif value in ("login", "connection"):
             self.begins = value
         else:

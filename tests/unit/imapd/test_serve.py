@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from couriertcpd.dialogue import Shutdown
 from imapd import serve
 
 
@@ -40,7 +41,7 @@ def test_a_signal_that_comes_just_before_the_wait_ends_it(restored: None, monkey
 
     poll = select.poll
     monkeypatch.setattr(select, "poll", Late)
-    with pytest.raises(serve.Shutdown):
+    with pytest.raises(Shutdown):
         driver.read(60)
     os.close(source)
     os.close(silent_client)

@@ -40,7 +40,21 @@ print("whole")
             "from imaplogin import rehearsal; rehearsal.rehearse(b'OK ready')",
             "'Channel.flush', 'Arguments.astring', 'Authenticate.encode', 'parse_account', 'encode', 'decode', 'line'",
         ),
-        ("imapd.main", "module.before_wait()", "'Driver.serve', 'execute', 'logout', 'sign', '_good', 'Driver.flush'"),
+        (
+            "imaplogin.pop3login",
+            "from imaplogin import rehearsal; rehearsal.rehearse_pop3()",
+            "'Channel.flush', 'Lines.next_line', 'split', 'encode_login', 'parse_account', 'encode', 'decode'",
+        ),
+        (
+            "pop3d.main",
+            "module.before_wait()",
+            "'Driver.serve', 'execute', 'sign', '_good', 'usual', '_stat', '_uidl', '_quit', 'Dialogue.flush'",
+        ),
+        (
+            "imapd.main",
+            "module.before_wait()",
+            "'Driver.serve', 'execute', 'logout', 'sign', '_good', 'Dialogue.flush'",
+        ),
     ],
 )
 def test_it_runs_what_a_client_will_need(tmp_path: Path, module: str, call: str, reached: str) -> None:

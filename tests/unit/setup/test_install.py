@@ -68,13 +68,10 @@ def test_destdir_keeps_a_second_installation_and_gives_it_up(tmp_path):
     variables = ["prefix=/opt/courier", f"DESTDIR={tmp_path}", "sysconfdir=/etc/courier", "piddir=/run/courier"]
     make("install", "install-configure", *variables)
     etc = tmp_path / "etc" / "courier"
-    assert sorted(path.name for path in etc.iterdir()) == [
-        "authdaemonrc",
-        "authdaemonrc.dist",
-        "imapaccess",
-        "imapd",
-        "imapd.dist",
-    ]
+    configured = {"authdaemonrc", "imapd", "imapd-ssl", "pop3d", "pop3d-ssl"}
+    templates = {"imapd.cnf", "pop3d.cnf"}
+    shipped = {f"{name}.dist" for name in configured}
+    assert {path.name for path in etc.iterdir()} == configured | shipped | templates | {"imapaccess"}
     assert (etc / "imapd").read_text() == (etc / "imapd.dist").read_text()
     for path in (tmp_path / "opt" / "courier").rglob("*"):
         if path.is_file() and path.suffix not in (".pyc", ".so"):
@@ -83,7 +80,9 @@ def test_destdir_keeps_a_second_installation_and_gives_it_up(tmp_path):
     imapd = (etc / "imapd").read_text()
     older = imapd.replace("##VERSION: $Id: ", "##VERSION: $Id: older ").replace("MAXDAEMONS=40", "MAXDAEMONS=400")
     (etc / "imapd").write_text(older)
+    (etc / "imapd.cnf").write_text("edited")
     make("install", *variables)
+    assert (etc / "imapd.cnf").read_text() == "edited"
     report = make("install-configure", *variables)
     assert "/etc/courier/imapd:\n" in report
     assert "  MAXDAEMONS: unchanged\n" in report
@@ -93,7 +92,12 @@ def test_destdir_keeps_a_second_installation_and_gives_it_up(tmp_path):
 
     make("uninstall", *variables)
     left = files_below(tmp_path)
-    assert left == {"etc/courier/authdaemonrc", "etc/courier/imapd", "etc/courier/imapd.bak"}
+    assert left == {f"etc/courier/{name}" for name in {*configured, *templates, "imapd.bak"}}
+
+
+def test_the_certificate_tools_are_where_they_always_were(installed_tree):
+    for name in ("mkimapdcert", "mkpop3dcert", "mkdhparams"):
+        assert (installed_tree.share / name).samefile(installed_tree.sbin / name)
 
 
 @pytest.mark.parametrize("prefix", ["relative/dir", "/with a blank", "/with|bar", "/with'quote"])

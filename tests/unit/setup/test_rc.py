@@ -249,6 +249,24 @@ def test_the_init_script_starts_what_the_configuration_says(tree, installed_tree
     ]
 
 
+def test_the_first_start_of_an_encrypted_port_makes_a_certificate(tree, installed_tree):
+    text = (installed_tree.share / "courier-imap.sysvinit").read_text()
+    tree.program("init", text.replace(str(installed_tree.prefix), str(tree.prefix)))
+    for name in ("libexec/imapd-ssl.rc", "libexec/authlib/authdaemond", "sbin/mkimapdcert", "sbin/mkdhparams"):
+        tree.program(name, f'#!/bin/sh\necho "{os.path.basename(name)}" >>{tree.prefix}/log\n')
+    tree.configure("IMAPDSSLSTART=YES\nTLS_CERTFILE=PREFIX/share/imapd.pem\n", "imapd-ssl")
+    log, share = tree.prefix / "log", tree.prefix / "share"
+    said = tree.run("init", "start").stdout
+    assert "generating-SSL-certificate..." in said
+    assert log.read_text().split() == ["authdaemond", "mkdhparams", "mkimapdcert", "imapd-ssl.rc"]
+    log.unlink()
+    share.mkdir()
+    (share / "imapd.pem").touch()
+    (share / "dhparams.pem").touch()
+    assert tree.run("init", "start").stdout == "Starting Courier-IMAP server: imap-ssl\n"
+    assert log.read_text().split() == ["authdaemond", "imapd-ssl.rc"]
+
+
 @pytest.mark.skipif(shutil.which("dash") is None, reason="dash is not installed")
 @pytest.mark.parametrize("script", ["libexec/imapd.rc", "libexec/authlib/authdaemond"])
 def test_the_scripts_are_plain_sh(installed_tree, script):

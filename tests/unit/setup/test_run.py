@@ -2,9 +2,11 @@
 
 import imaplib
 import os
+import poplib
 import re
 import select
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
@@ -56,6 +58,30 @@ def uids_of(tree: str) -> set[int]:
     return found
 
 
+def messages_by_pop3(text: str, password: str) -> int:
+    """Log in over TLS, and by POP3 without, with STLS and on its encrypted port; how many messages that tells."""
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    pop3, pop3s = map(int, re.search(r"POP3 +port (\d+) on 127.0.0.1, and (\d+) for TLS", text).groups())
+    imaps = int(re.search(r"IMAP +port \d+ on 127.0.0.1, and (\d+) for TLS", text)[1])
+    with imaplib.IMAP4_SSL("127.0.0.1", imaps, ssl_context=anybody, timeout=SECONDS) as client:
+        client.login("demo@example.com", password)
+    counts = set()
+    for how in ("plain", "stls", "tls"):
+        if how == "tls":
+            drop: poplib.POP3 = poplib.POP3_SSL("127.0.0.1", pop3s, context=anybody, timeout=SECONDS)
+        else:
+            drop = poplib.POP3("127.0.0.1", pop3, timeout=SECONDS)
+        if how == "stls":
+            drop.stls(anybody)
+        drop.user("demo@example.com")
+        drop.pass_(password)
+        counts.add(drop.stat()[0])
+        drop.quit()
+    (count,) = counts
+    return count
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder for the demo that every account can enter."""
@@ -81,7 +107,7 @@ def test_the_demo_serves_and_ends_cleanly(place, how):
     )
     try:
         text = output_until(demo, b"Ctrl-C ends it").decode()
-        port = int(re.search(r"port +(\d+)", text)[1])
+        port = int(re.search(r"IMAP +port (\d+)", text)[1])
         password = re.search(r"password +(\S+)", text)[1]
         assert f'curl -s "imap://127.0.0.1:{port}/INBOX;MAILINDEX=1" -u demo@example.com:{password}\n' in text
 
@@ -90,6 +116,7 @@ def test_the_demo_serves_and_ends_cleanly(place, how):
         assert client.select("INBOX") == ("OK", [b"36"])
         octets = client.fetch("1", "(BODY.PEEK[])")[1][0][1]
         assert b"\r\n\r\n" in octets
+        assert messages_by_pop3(text, password) == 36
         (tree,) = map(str, place.iterdir())
         assert 0 not in uids_of(tree)
         assert len(uids_of(tree)) == 1

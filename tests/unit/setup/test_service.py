@@ -4,6 +4,7 @@ import imaplib
 import os
 import pwd
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,8 @@ from conftest import InstalledTree, make
 
 PASSWORD = "correct horse"
 SECONDS = 30
+ANYBODY = ssl.create_default_context()
+ANYBODY.check_hostname, ANYBODY.verify_mode = False, ssl.CERT_NONE
 
 
 def run(*command: str | Path, text: str = "") -> "subprocess.CompletedProcess[str]":
@@ -27,11 +30,11 @@ def set_in(path: Path, **settings: str) -> None:
         file.writelines(f'{name}="{value}"\n' for name, value in settings.items())
 
 
-def port_of(path: Path) -> int:
+def port_of(path: Path, prefix: str = "") -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
-    set_in(path, PORT=str(port), ADDRESS="127.0.0.1")
+    set_in(path, **{f"{prefix}PORT": str(port), f"{prefix}ADDRESS": "127.0.0.1"})
     return port
 
 
@@ -124,6 +127,70 @@ def test_start_serve_stop(service):
     assert not answers(port)
     assert run(authdaemond, "stop").returncode == 0
     assert processes_of(service) == []
+
+
+SERVERS = [("imapd-ssl", "imap", True), ("pop3d", "pop3", False), ("pop3d-ssl", "pop3", True)]
+
+
+def greeted(port: int, tls: bool) -> socket.socket:
+    """A connection with its greeting read."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+    if tls:
+        client = ANYBODY.wrap_socket(client)
+    assert b"OK" in client.recv(4096)
+    return client
+
+
+@pytest.fixture(scope="module")
+def certified(service: InstalledTree) -> InstalledTree:
+    """The same with certificates of its own."""
+    for server in ("imapd", "pop3d"):
+        template = service.etc / f"{server}.cnf"
+        template.write_text(template.read_text().replace("3072", "2048"))
+        assert run(service.sbin / f"mk{server}cert").returncode == 0
+    return service
+
+
+@pytest.mark.parametrize(("name", "protocol", "tls"), SERVERS)
+def test_the_other_servers_are_started_and_stopped_too(certified, name, protocol, tls):
+    rc, settings = certified.libexec / f"{name}.rc", certified.etc / name
+    port = port_of(settings, "SSL" if tls else "")
+    set_in(settings, **{"SSLLOGGEROPTS" if tls else "LOGGEROPTS": f"-name={name} -file={certified.prefix}/{name}.log"})
+    assert run(certified.libexec / "authlib" / "authdaemond", "start").returncode == 0
+    try:
+        done = run(rc, "start")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert eventually(lambda: answers(port))
+        assert run(rc, "start").returncode == 0  # a second time changes nothing
+        with greeted(port, tls) as client:
+            kept = log_in(client, protocol)
+            shown = run(certified.sbin / "courierstat", "--json")
+            assert '"alice"' in shown.stdout, shown
+            assert run(rc, "restart").returncode == 0
+            assert kept()  # sessions outlive a restart
+            greeted(port, tls).close()
+    finally:
+        assert run(rc, "stop").returncode == 0
+    assert not answers(port)
+    assert run(certified.libexec / "authlib" / "authdaemond", "stop").returncode == 0
+    assert processes_of(certified) == []
+
+
+def log_in(client: socket.socket, protocol: str) -> Callable[[], bool]:
+    """Log alice in; what tells whether her session goes on."""
+    if protocol == "imap":
+        client.sendall(f'a LOGIN alice "{PASSWORD}"\r\n'.encode())
+        assert client.recv(4096).startswith(b"a OK")
+    else:
+        for line in (b"USER alice", b"PASS " + PASSWORD.encode()):
+            client.sendall(line + b"\r\n")
+            assert client.recv(4096).startswith(b"+OK")
+
+    def goes_on() -> bool:
+        client.sendall(b"n NOOP\r\n" if protocol == "imap" else b"NOOP\r\n")
+        return b"OK" in client.recv(4096)
+
+    return goes_on
 
 
 def test_a_port_that_is_taken_is_logged_and_the_start_can_be_repeated(service):
