@@ -3,6 +3,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,17 +25,15 @@ MESSAGES = 130
 
 
 @pytest.fixture
-def maildir(tmp_path):
-    """A maildir with folders, of somebody who is not root; its parents can be entered."""
-    path = tmp_path / "Maildir"
-    generate.fill(path, MESSAGES, seed=4, folders=True, max_octets=20_000)
-    for parent in (path, *path.parents):
-        if parent.owner() == path.owner() and parent != parent.parent:
-            parent.chmod(parent.stat().st_mode | 0o055)
-        if parent.name.startswith("pytest-of"):
-            break
-    own(path)
-    return path
+def maildir():
+    """A maildir with folders, of somebody who is not root; outside pytest's folders, which other runs close to others."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        place.chmod(0o755)
+        path = place / "Maildir"
+        generate.fill(path, MESSAGES, seed=4, folders=True, max_octets=20_000)
+        own(path)
+        yield path
 
 
 def own(path):
