@@ -26,7 +26,7 @@ MESSAGES = 130
 
 @pytest.fixture
 def maildir():
-    """A maildir with folders, of somebody who is not root; outside pytest's folders, which other runs close to others."""
+    """A maildir with folders, of somebody who is not root; outside pytest's folders, which other runs close."""
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         place.chmod(0o755)
@@ -249,18 +249,18 @@ def test_check_and_stats_change_nothing(maildir):
     assert {path: path.read_bytes() for path in maildir.glob("courierimapindex")} == before
 
 
-def test_elsewhere_as_the_configuration_says(maildir, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
+def test_elsewhere_as_the_configuration_says(maildir):
+    elsewhere = maildir.parent / "elsewhere"
     elsewhere.mkdir(mode=0o777)
     elsewhere.chmod(0o1777)
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/imapd").write_text(f"PORT=143\nIMAP_INDEX={elsewhere}\n")
-    (row,) = as_json("build", maildir, etc=tmp_path / "etc")
+    (maildir.parent / "etc").mkdir()
+    (maildir.parent / "etc/imapd").write_text(f"PORT=143\nIMAP_INDEX={elsewhere}\n")
+    (row,) = as_json("build", maildir, etc=maildir.parent / "etc")
     assert not list(maildir.glob("courierimapindex*"))
     assert list(elsewhere.rglob("*"))
-    (row,) = as_json("stats", maildir, etc=tmp_path / "etc")
+    (row,) = as_json("stats", maildir, etc=maildir.parent / "etc")
     assert row["index"].startswith(str(elsewhere))
-    assert as_json("stats", maildir, etc=tmp_path / "etc", IMAP_INDEX="on")[0]["index"] is None
+    assert as_json("stats", maildir, etc=maildir.parent / "etc", IMAP_INDEX="on")[0]["index"] is None
 
 
 @pytest.mark.parametrize(
