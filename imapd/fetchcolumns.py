@@ -75,6 +75,7 @@ class _Block:
         self._indexes = indexes
         self._rows = rows
         self._kinds = kinds
+        self._reads = [row.reads(item) for row, item in rows]
         first, end = indexes[0], indexes[-1] + 1
         in_a_row = end - first == len(indexes)
         self._uids: Sequence[int] = view.uids[first:end] if in_a_row else [view.uids[index] for index in indexes]
@@ -126,7 +127,7 @@ class _Block:
         octets = 0
         with Message(view, index) as message:
             try:
-                message.need(max(self._rows[place][0].reads(self._rows[place][1]) for place in wanted))
+                message.need(max([self._reads[place] for place in wanted]))
                 for place in wanted:
                     row, item = self._rows[place]
                     value = row.render(session, message, item)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Larger files are mapped, so that no session holds a whole large message in memory.
 READ_OCTETS = 1 << 20
 
-# Nearly every header ends within so many octets; for questions about the header no more is read of a larger file.
-HEAD_OCTETS = 1 << 14
+# Most headers end within so many octets; for questions about the header no more is read then.
+HEAD_OCTETS = 1 << 12
 
 
 class Message:
@@ -94,16 +94,18 @@ class Message:
 
     @property
     def head(self) -> Content:
-        """What answers questions about the header of the message as `content` does, and may hold nothing else."""
+        """What answers questions about the header of the message as `content` does, and may end somewhere behind it."""
         if self._content is not None:
             return self._content
         if self._head is None:
             self.open()
             assert self._stat is not None  # noqa: S101
-            octets = os.pread(self._descriptor, HEAD_OCTETS, 0) if self._stat.st_size > HEAD_OCTETS else b""
-            body = rfc822.body_start(octets, 0, len(octets))
+            if self._stat.st_size <= HEAD_OCTETS:
+                return self.content
+            octets = os.pread(self._descriptor, HEAD_OCTETS, 0)
+            header = rfc822.scan(octets)
             # A header that may go on behind what was read takes the whole message.
-            self._head = Content(octets[:body]) if body < len(octets) else self.content
+            self._head = Content(octets, header) if header.body < len(octets) else self.content
         return self._head
 
     def _read(self, size: int) -> bytes:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 
 from imapd.filling import PAUSE_SECONDS, SLICE_SECONDS
 from imapd.message import Message
-from maildir import bodytext, columns, fulltext
+from maildir import bodytext, columns, fulltext, heap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ class TextFilling:
             if time.monotonic() >= until:
                 return PAUSE_SECONDS
         self._is_done = True
+        if self.looked_at:
+            self._view.folder.full_text.close()  # what writes it holds much memory
+            heap.give_back()
         return None
 
     def steps(self) -> Iterator[int]:
@@ -94,7 +97,7 @@ class TextFilling:
                 return
             if not self._is_thorough and len(content.octets) > _MOST_OCTETS:
                 return
-            texts = bodytext.folded_texts(content, fulltext.MAX_TEXT)
-        if not self._is_thorough and (texts is None or len(texts[0]) + len(texts[1]) > _MOST_CHARACTERS):
+            texts = bodytext.folded_texts(content, fulltext.MAX_TEXT if self._is_thorough else _MOST_CHARACTERS)
+        if texts is None and not self._is_thorough:
             return
         view.folder.full_text.put(view.uidvalidity, view.uids[position], view.base(position), texts)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MAX_TEXT = 1 << 23  # octets on disk that are decoded at once: as text they can take four times the memory, or more
 OVERLAP = 1 << 18  # octets, or more, that two pieces have in common: what a client can search for is whole in one
 
+_MOST_OCTETS = 4  # of a character, as a rule
+
 _NOT_BASE64 = bytes(
     octet for octet in range(256) if octet not in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 )
@@ -175,7 +177,10 @@ def texts(message: Message, with_headers: bool) -> Iterator[str]:
 
 
 def folded_texts(message: Message, most: int) -> tuple[str, str] | None:
-    """The folded texts of the header fields, and of the bodies, with a line end between two; None for too much."""
+    """The folded texts of the header fields, and of the bodies, with a line end between two; None for too much.
+
+    That is for more than so many characters, and for octets that nearly always are more.
+    """
     fields: list[str] = []
     bodies: list[str] = []
     left = most
@@ -187,10 +192,10 @@ def folded_texts(message: Message, most: int) -> tuple[str, str] | None:
         if part.maintype == b"text":
             charset = charset_of(part)
             for octets in contents(part):
+                if len(octets) > _MOST_OCTETS * left:
+                    return None
                 bodies.append(folded(charsets.decode(octets, charset)))
                 left -= len(bodies[-1]) + 1
-                if left < 0:
-                    return None
         if left < 0:
             return None
     return "\n".join(fields), "\n".join(bodies)

@@ -1,6 +1,6 @@
 """One message's octets, and what is asked about them, worked out when it is asked for and once.
 
-Message(octets)            bytes, or an mmap of the file
+Message(octets, header)    bytes, or an mmap of the file; its header, where that is known
     .octets                as on disk
     .header                rfc822.Header of the message (needs no tree)
     .tree                  rfc2045.Part, the root
@@ -25,10 +25,10 @@ class Message:
 
     __slots__ = ("_header", "_tree", "line_ends", "octets")
 
-    def __init__(self, octets: Octets) -> None:
+    def __init__(self, octets: Octets, header: Header | None = None) -> None:
         self.octets = octets
         self.line_ends = LineEnds(octets)
-        self._header: Header | None = None
+        self._header = header
         self._tree: Part | None = None
 
     @property

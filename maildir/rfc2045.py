@@ -141,7 +141,7 @@ _known_types: dict[bytes, tuple[bytes, bytes, Parameters]] = {}
 def _described(header: Header) -> Description:
     """What a header says: the media type, None where it has no field for that, its parameters, and the MIME_FIELDS."""
     lines = header.lines()
-    known = _known.get(lines)
+    known = _known.get(lines) if len(lines) <= MAX_KNOWN_OCTETS else None
     if known is None:
         fields = {name: values[0] for name, values in header.collect(MIME_FIELDS).items()}
         value = fields.get(b"content-type")

@@ -100,6 +100,7 @@ class Bench:
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600, check=False)
         self.expect("maildirindex", done.returncode, 0)
         self._texts_indexed = True
+        os.sync()  # or its pages would be written while the server answers
         self.settle()
 
     def settle(self, folder: str = ".") -> None:

@@ -1,4 +1,4 @@
-"""An index of the texts that is killed while it is filled, broken, or cannot be written: searches find what is there."""
+"""An index of the texts that is killed while it is filled, broken, cannot be written: searches find what is there."""
 
 from __future__ import annotations
 

@@ -126,7 +126,8 @@ class Changes(RuleBasedStateMachine):
             path.unlink()
             (self.directory / "cur" / f"{new}:2,").write_bytes(b"Subject: xyz\n\nkitchen xyz")
             uid_list = self.directory / "courierimapuiddb"
-            uid_list.write_text(uid_list.read_text().replace(f" {base}\n", f" {new}\n"))
+            if uid_list.exists():
+                uid_list.write_text(uid_list.read_text().replace(f" {base}\n", f" {new}\n"))
 
     @rule(session=some.integers(0, 1))
     def look_again(self, session: int) -> None:

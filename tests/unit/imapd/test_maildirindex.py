@@ -3,6 +3,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,17 +25,15 @@ MESSAGES = 130
 
 
 @pytest.fixture
-def maildir(tmp_path):
-    """A maildir with folders, of somebody who is not root; its parents can be entered."""
-    path = tmp_path / "Maildir"
-    generate.fill(path, MESSAGES, seed=4, folders=True, max_octets=20_000)
-    for parent in (path, *path.parents):
-        if parent.owner() == path.owner() and parent != parent.parent:
-            parent.chmod(parent.stat().st_mode | 0o055)
-        if parent.name.startswith("pytest-of"):
-            break
-    own(path)
-    return path
+def maildir():
+    """A maildir with folders, of somebody who is not root; outside pytest's folders, which other runs close."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        place.chmod(0o755)
+        path = place / "Maildir"
+        generate.fill(path, MESSAGES, seed=4, folders=True, max_octets=20_000)
+        own(path)
+        yield path
 
 
 def own(path):
@@ -250,18 +249,18 @@ def test_check_and_stats_change_nothing(maildir):
     assert {path: path.read_bytes() for path in maildir.glob("courierimapindex")} == before
 
 
-def test_elsewhere_as_the_configuration_says(maildir, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
+def test_elsewhere_as_the_configuration_says(maildir):
+    elsewhere = maildir.parent / "elsewhere"
     elsewhere.mkdir(mode=0o777)
     elsewhere.chmod(0o1777)
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/imapd").write_text(f"PORT=143\nIMAP_INDEX={elsewhere}\n")
-    (row,) = as_json("build", maildir, etc=tmp_path / "etc")
+    (maildir.parent / "etc").mkdir()
+    (maildir.parent / "etc/imapd").write_text(f"PORT=143\nIMAP_INDEX={elsewhere}\n")
+    (row,) = as_json("build", maildir, etc=maildir.parent / "etc")
     assert not list(maildir.glob("courierimapindex*"))
     assert list(elsewhere.rglob("*"))
-    (row,) = as_json("stats", maildir, etc=tmp_path / "etc")
+    (row,) = as_json("stats", maildir, etc=maildir.parent / "etc")
     assert row["index"].startswith(str(elsewhere))
-    assert as_json("stats", maildir, etc=tmp_path / "etc", IMAP_INDEX="on")[0]["index"] is None
+    assert as_json("stats", maildir, etc=maildir.parent / "etc", IMAP_INDEX="on")[0]["index"] is None
 
 
 @pytest.mark.parametrize(

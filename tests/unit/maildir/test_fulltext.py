@@ -178,6 +178,26 @@ def test_what_was_left_behind_is_dropped_some_time(box, index, monkeypatch) -> N
     assert box.find(index, "kitchen")[0] == [1, 2]
 
 
+def test_another_session_drops_all_and_gives_other_numbers(box, index, monkeypatch) -> None:
+    monkeypatch.setattr(fulltext, "_FEW_LEFT_BEHIND", 0)
+    uids = array("I", sorted(box.messages))
+    bases = [box.messages[uid][0] for uid in uids]
+
+    def find(phrase: str) -> tuple[list[int], list[int], list[int]]:
+        return index.find(phrase, False, UIDVALIDITY, uids, lambda start, end: bases[start:end])
+
+    assert find("kitchen") == ([0, 1], [], [])
+    other = FullText(box.root)
+    assert other.tidy(UIDVALIDITY, 1)
+    for uid in (300, 128, 127):
+        other.put(UIDVALIDITY, uid, *box.messages[uid])
+    other.flush()
+    other.put(UIDVALIDITY, 2, *box.messages[2])
+    other.close()
+    assert find("kitchen") == ([1], [0], [0])
+    assert find("inside") == ([3], [0], [0])
+
+
 def test_a_number_is_not_given_twice(box, index) -> None:
     """Or what was left behind would answer for another message."""
     for number in range(5):
