@@ -74,6 +74,13 @@ class ServerContexts:
             except Unusable as problem:
                 self._warnings.append(str(problem))
 
+    def rehearse(self) -> None:
+        """Use every context once, before the first fork."""
+        from couriertcpd import tlsrehearsal
+
+        for context in self._contexts.values():
+            tlsrehearsal.rehearse(context)
+
     def _make(self, suffix: str) -> None:
         try:
             self._context(suffix)
