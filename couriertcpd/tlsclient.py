@@ -49,7 +49,8 @@ def run(options: Options) -> int:
             with open(options.printx509, "wb", buffering=0) as file:
                 file.write(tlspeer.dump(connection, True))
         report.close()
-        relay = Relay(connection, *side.open(tlspeer.variables(connection, bool(options.verify))))
+        clear = side.open(tlspeer.variables(connection, bool(options.verify)))
+        relay = Relay(connection, *clear, until_peer_ends=True)
     except (Unusable, Refused, HandshakeFailed, NotTaken) as problem:
         if options.statusfd >= 0:
             report.say(str(problem))

@@ -64,8 +64,12 @@ class Relay:
     with close_notify only where it got everything, and the program has not been torn away.
     """
 
-    def __init__(self, connection: SSL.Connection, clear_in: int, clear_out: int) -> None:
+    def __init__(
+        self, connection: SSL.Connection, clear_in: int, clear_out: int, *, until_peer_ends: bool = False
+    ) -> None:
+        """until_peer_ends: the other end is a server, behind whose end there is nothing to say."""
         self._tls, self._clear_in, self._clear_out = connection, clear_in, clear_out
+        self._until_peer_ends = until_peer_ends
         self._inward = memoryview(b"")  # from TLS to clear text
         self._outward = memoryview(b"")
         self._tls_reading = select.POLLIN  # what reading waits for; 0 when it is over
@@ -168,6 +172,9 @@ class Relay:
         if not self._sink_open or self._inward:
             return
         self._sink_open = False
+        if self._until_peer_ends:
+            self._outward = memoryview(b"")
+            self._clear_open = False
         try:
             if self._clear_in == self._clear_out:
                 with socket.socket(fileno=os.dup(self._clear_out)) as sink:
