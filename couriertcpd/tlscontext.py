@@ -108,7 +108,7 @@ class ServerContexts:
                 self._use_dh_parameters(context)
             self._ask_for_certificates(context)
             self._contexts[suffix] = context
-            self._warnings += pair.warnings()
+            self._warnings += [*pair.warnings(), *self._store.files[suffix].exposure()]
         return self._contexts[suffix]
 
     def _ask_for_certificates(self, context: SSL.Context) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import pwd
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from couriertcpd import tlspeer
+from couriertcpd import installed, tlspeer
 from couriertcpd.tlscontext import ServerContexts
 from couriertcpd.tlssettings import Settings
 from tests.tls.authority import Authority
@@ -32,6 +33,24 @@ def test_bad_parameters_are_told_of(
     assert said in warning
     assert "run mkdhparams" in warning
     assert "\n" not in warning
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+@pytest.mark.parametrize("how", ["owner", "everybody", "group", "nobody"])
+def test_a_key_that_login_processes_could_read_is_told_of(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    user = pwd.getpwnam(installed.MAILUSER)
+    path = authority.server("mail.example").put(tmp_path / "server.pem")
+    path.chmod({"everybody": 0o644, "group": 0o640}.get(how, 0o600))
+    os.chown(path, user.pw_uid if how == "owner" else 0, user.pw_gid if how == "group" else 0)
+    monkeypatch.setenv("TLS_CERTFILE", str(path))
+    monkeypatch.setenv("TLS_VERIFYPEER", "NONE")
+    monkeypatch.delenv("TLS_DHPARAMS", raising=False)
+    warnings = ServerContexts(Settings()).warnings
+    assert len(warnings) == (how != "nobody")
+    assert all(f"chown root {path}; chmod 600 {path}" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(("verify", "whole"), [("NONE", True), ("REQUIREPEER", False)])
