@@ -99,6 +99,19 @@ def test_whom_a_client_believes(
 
 
 @ONE_FORM
+def test_a_client_asks_for_the_name(program: Program, servers: Servers, authority: Authority, trusted: str) -> None:
+    """It gets that name's certificate (SNI); one without alternative names is for its CN, or for one below a *."""
+    authority.issue(("CN", "named.example")).put(servers.certificate.with_name("server.pem.named.example"))
+    authority.server("*.wild.example").put(servers.certificate.with_name("server.pem.*.wild.example"))
+    place = ["-host=127.0.0.1", f"-port={servers.port('imap').port}"]
+    for name in ("named.example", "one.wild.example"):
+        done = program.run(*place, f"-verify={name}", given=LOGOUT, TLS_TRUSTCERTS=trusted)
+        assert (done.returncode, done.stderr) == (0, b""), name
+    done = program.run(*place, "-verify=two.one.wild.example", given=LOGOUT, TLS_TRUSTCERTS=trusted)
+    assert done.stderr == b"Certificate owner mismatch: mail.example\n"
+
+
+@ONE_FORM
 def test_a_client_believes_no_stranger(program: Program, servers: Servers, tmp_path: Path) -> None:
     (tmp_path / "strangers.pem").write_bytes(Authority("Strangers").pem)
     place = ["-host=127.0.0.1", f"-port={servers.port('imap').port}", "-verify=mail.example"]
