@@ -9,6 +9,8 @@ The page cache is hot. "...-first" deletes beforehand what the server remembers 
 form, in "ours-reuse" login processes serve one client after another, "ours-exec" starts the programs anew for each
 client. "dovecot-login" is Dovecot's high-performance login service; "dovecot-tuned" uses its other processes again
 too, does not fsync and caches passwords: the upper anchor for logins and APPEND.
+
+`python -m tests.bench.tls` and `python -m tests.bench.pop3` measure encrypted connections and POP3 in the same way.
 """
 
 from __future__ import annotations
