@@ -90,11 +90,25 @@ class Relay:
             while self._clear_open or self._outward:
                 self._turn()
             if self._whole:
-                self._tls.shutdown()  # close_notify, once, without waiting for the client's
+                self._say_the_end()
         except (SSL.SysCallError, SSL.ZeroReturnError, SSL.WantReadError, SSL.WantWriteError, ConnectionError):
             return  # it has gone, or does not want to hear it
         except SSL.Error as error:
             self.trouble = "" if self.truncated else reason(error)
+
+    def _say_the_end(self) -> None:
+        """close_notify, without waiting for the client's; but the last octets may have left no room for it."""
+        room = select.poll()
+        room.register(self._tls.fileno(), select.POLLOUT)
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while True:
+            try:
+                self._tls.shutdown()
+                return
+            except SSL.WantWriteError:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not room.poll(remaining * 1000):
+                    return
 
     def _turn(self) -> None:
         descriptor = self._tls.fileno()
