@@ -12,6 +12,8 @@ import os
 import re
 import time
 
+from couriertcpd import installed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +77,23 @@ class Files:
     def has_dh_parameters(self) -> bool:
         """Whether Diffie-Hellman parameters stand in the certificate's file."""
         return _DH_PARAMETERS in self._certificates
+
+    def exposure(self) -> Iterator[str]:
+        """Whether a login process, which is the mail user, could read the key: one line that says so."""
+        import pwd
+
+        try:
+            user = pwd.getpwnam(installed.MAILUSER)
+            status = os.stat(self._key_path)
+        except (KeyError, OSError):
+            return
+        groups = os.getgrouplist(installed.MAILUSER, user.pw_gid)
+        of_group = status.st_gid in groups and status.st_mode & 0o040
+        if os.geteuid() == 0 and (status.st_uid == user.pw_uid or of_group or status.st_mode & 0o004):
+            yield (
+                f"{self._key_path}: the private key can be read by {installed.MAILUSER}, as whom login processes run:"
+                f" chown root {self._key_path}; chmod 600 {self._key_path}"
+            )
 
     def pair(self) -> Pair:
         """What is in the files; raises Unusable."""

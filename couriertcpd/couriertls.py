@@ -45,6 +45,7 @@ class _Known:
         self.user = tlsserver.find_user(self.options.user)
         self.contexts, self._looks, self._made = _contexts(), _looks(), time.monotonic()
         self.contexts.make_all()
+        self.contexts.rehearse()
         _warn(self.contexts)
         self._looked = self._made
 
@@ -63,6 +64,7 @@ class _Known:
         try:
             contexts = _contexts(self.contexts)
             contexts.make_all()
+            contexts.rehearse()
         except Unusable as problem:
             log.err(f"{problem}; the certificates from before stay in use")
             return False

@@ -49,7 +49,8 @@ def run(options: Options) -> int:
             with open(options.printx509, "wb", buffering=0) as file:
                 file.write(tlspeer.dump(connection, True))
         report.close()
-        relay = Relay(connection, *side.open(tlspeer.variables(connection, bool(options.verify))))
+        clear = side.open(tlspeer.variables(connection, bool(options.verify)))
+        relay = Relay(connection, *clear, until_peer_ends=True)
     except (Unusable, Refused, HandshakeFailed, NotTaken) as problem:
         if options.statusfd >= 0:
             report.say(str(problem))
@@ -134,9 +135,14 @@ def _is_address(text: str) -> bool:
 
 
 def check_name(connection: SSL.Connection, server: str) -> None:
-    """See that the server's certificate is for that name (RFC 6125); raises Refused."""
+    """See that the server's certificate is for that name (RFC 6125); raises Refused.
+
+    One without alternative names, as the original's tools make them, is for its CN.
+    """
     certificate = connection.get_peer_certificate(as_cryptography=True)
     names = tlspeer.dns_names(certificate) if certificate is not None else []
+    if certificate is not None and not names:
+        names = [value for field, value in tlspeer.subject(certificate) if field == "CN"]
     if not any(_is_for(name.lower(), server.lower()) for name in names):
         raise Refused(f"Certificate owner mismatch: {', '.join(names) or 'no name in it'}")
 

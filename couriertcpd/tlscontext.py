@@ -74,6 +74,13 @@ class ServerContexts:
             except Unusable as problem:
                 self._warnings.append(str(problem))
 
+    def rehearse(self) -> None:
+        """Use every context once, before the first fork."""
+        from couriertcpd import tlsrehearsal
+
+        for context in self._contexts.values():
+            tlsrehearsal.rehearse(context)
+
     def _make(self, suffix: str) -> None:
         try:
             self._context(suffix)
@@ -101,7 +108,7 @@ class ServerContexts:
                 self._use_dh_parameters(context)
             self._ask_for_certificates(context)
             self._contexts[suffix] = context
-            self._warnings += pair.warnings()
+            self._warnings += [*pair.warnings(), *self._store.files[suffix].exposure()]
         return self._contexts[suffix]
 
     def _ask_for_certificates(self, context: SSL.Context) -> None:

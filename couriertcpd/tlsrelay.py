@@ -64,8 +64,12 @@ class Relay:
     with close_notify only where it got everything, and the program has not been torn away.
     """
 
-    def __init__(self, connection: SSL.Connection, clear_in: int, clear_out: int) -> None:
+    def __init__(
+        self, connection: SSL.Connection, clear_in: int, clear_out: int, *, until_peer_ends: bool = False
+    ) -> None:
+        """until_peer_ends: the other end is a server, behind whose end there is nothing to say."""
         self._tls, self._clear_in, self._clear_out = connection, clear_in, clear_out
+        self._until_peer_ends = until_peer_ends
         self._inward = memoryview(b"")  # from TLS to clear text
         self._outward = memoryview(b"")
         self._tls_reading = select.POLLIN  # what reading waits for; 0 when it is over
@@ -86,11 +90,25 @@ class Relay:
             while self._clear_open or self._outward:
                 self._turn()
             if self._whole:
-                self._tls.shutdown()  # close_notify, once, without waiting for the client's
+                self._say_the_end()
         except (SSL.SysCallError, SSL.ZeroReturnError, SSL.WantReadError, SSL.WantWriteError, ConnectionError):
             return  # it has gone, or does not want to hear it
         except SSL.Error as error:
             self.trouble = "" if self.truncated else reason(error)
+
+    def _say_the_end(self) -> None:
+        """close_notify, without waiting for the client's; but the last octets may have left no room for it."""
+        room = select.poll()
+        room.register(self._tls.fileno(), select.POLLOUT)
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while True:
+            try:
+                self._tls.shutdown()
+                return
+            except SSL.WantWriteError:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not room.poll(remaining * 1000):
+                    return
 
     def _turn(self) -> None:
         descriptor = self._tls.fileno()
@@ -168,6 +186,9 @@ class Relay:
         if not self._sink_open or self._inward:
             return
         self._sink_open = False
+        if self._until_peer_ends:
+            self._outward = memoryview(b"")
+            self._clear_open = False
         try:
             if self._clear_in == self._clear_out:
                 with socket.socket(fileno=os.dup(self._clear_out)) as sink:

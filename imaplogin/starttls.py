@@ -59,14 +59,9 @@ def _executable() -> bool:
 
 
 def _has_certificate() -> bool:
-    """Whether there is a certificate at all: whether it is good, couriertls says."""
-    path = environ.octets("TLS_CERTFILE")
-    try:
-        return bool(path) and os.stat(path) is not None
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True  # it is not for our eyes
+    """Whether there is a certificate that a couriertls could read which we start: whether it is good, that says."""
+    paths = environ.octets("TLS_CERTFILE"), environ.octets("TLS_PRIVATE_KEYFILE")
+    return bool(paths[0]) and all(os.access(path, os.R_OK) for path in paths if path)
 
 
 def begin(channel: Channel, go_ahead: bytes, protocol: str = "IMAP") -> None:

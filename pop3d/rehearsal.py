@@ -10,7 +10,7 @@ from pop3d.serve import Driver
 from pop3d.session import Session
 from pop3d.wire import response
 
-MESSAGES = 1000  # in the drop that is gone through; the memory for as many is there then
+MESSAGES = 300  # in the drop that is gone through; the memory for as many is there then
 
 _KEYS = [b"1700000000.M%06dP1234V0000000000000801I%016X_0.mail.example.com" % (one, one) for one in range(MESSAGES)]
 # Made by the fork server; a child makes many small objects of each, as it will for its client.

@@ -11,6 +11,8 @@ form, in "ours-reuse" login processes serve one client after another, "ours-exec
 client. "dovecot-login" is Dovecot's high-performance login service; "dovecot-tuned" uses its other processes again
 too, does not fsync and caches passwords: the upper anchor for logins and APPEND. "ours-fts" has the index of whole
 texts (IMAP_FTS=1), built by maildirindex before it is asked again, and takes part in SEARCH BODY only.
+
+`python -m tests.bench.tls` and `python -m tests.bench.pop3` measure encrypted connections and POP3 in the same way.
 """
 
 from __future__ import annotations

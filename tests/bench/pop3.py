@@ -1,6 +1,6 @@
-"""`python -m tests.bench.pop3`: POP3 of ours and of the C Courier, side by side on copies of one mailbox.
+"""`python -m tests.bench.pop3`: POP3 of ours, of the C Courier and of Dovecot, side by side on copies of one mailbox.
 
-Measured in turn, round by round, as in tests.bench: connect, login, STAT and UIDL, and RETR of all messages, which both
+Measured in turn, round by round, as in tests.bench: connect, login, STAT and UIDL, and RETR of all messages, which all
 servers have listed before.  The client acknowledges at once (see tests.bench.client); every answer is checked.
 """
 
@@ -16,7 +16,7 @@ import time
 from tests.bench.mail import Corpus
 from tests.corpus import generate
 from tests.peers.ours import Ours
-from tests.peers.programs import Account, Courier, Place
+from tests.peers.programs import Account, Courier, Dovecot, Place
 
 _COURIER_LOGIN = ("/usr/lib/courier/courier/courierpop3login", "/usr/lib/courier/courier/courierpop3d", "Maildir")
 
@@ -100,7 +100,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=1000)
     options = parser.parse_args(argv[1:])
-    names = ("courier", "ours", "ours-reuse")
+    names = ("courier", "ours", "ours-reuse", "dovecot")
     place = Place([Account(f"{name}@example.com") for name in names])
     figures: dict[str, dict[str, list[float]]] = {name: {"listing": [], "retr": []} for name in names}
     try:
@@ -132,6 +132,8 @@ def _started(name: str, place: Place, stack: contextlib.ExitStack) -> int:
         courier.start_authdaemond()
         courier.start_imap(login=_COURIER_LOGIN)
         return courier.port
+    if name == "dovecot":
+        return stack.enter_context(Dovecot(place, name, "pop3")).port
     settings = {"COURIER_REUSE": "1"} if name == "ours-reuse" else {}
     ours = Ours(place, name=name, options=("-prefork=4",), settings=settings)
     stack.callback(ours.stop)

@@ -17,7 +17,7 @@ PACKAGES = {
         "courier-imap", "courier-base", "courier-pop", "courier-authlib", "courier-authlib-userdb",
         "courier-authdaemon", "gamin",
     ),
-    "dovecot": ("dovecot-core", "dovecot-imapd"),
+    "dovecot": ("dovecot-core", "dovecot-imapd", "dovecot-pop3d"),
 }  # fmt: skip
 _SECONDS = 300
 
@@ -58,7 +58,7 @@ def unpacked(name: str) -> Path:
     Raises Missing: no network, not Debian, no such package.
     """
     root = BUILD / name
-    if (root / "complete").exists():
+    if _is_complete(name):
         return root
     try:
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def unpacked(name: str) -> Path:
         raise Missing(f"nowhere to unpack packages: {problem}") from problem
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held for as long as one download takes
-        if (root / "complete").exists():
+        if _is_complete(name):
             return root
         shutil.rmtree(root, ignore_errors=True)
         (root / "debs").mkdir(parents=True)
@@ -80,5 +80,13 @@ def unpacked(name: str) -> Path:
             _run("dpkg", "-x", str(package), str(root))
         if (root / "lib").is_dir():  # /lib is /usr/lib wherever these packages run
             shutil.copytree(root / "lib", root / "usr/lib", symlinks=True, dirs_exist_ok=True)
-        (root / "complete").touch()
+        (root / "complete").write_text(" ".join(PACKAGES[name]), "utf-8")
     return root
+
+
+def _is_complete(name: str) -> bool:
+    """Whether just these packages are there."""
+    try:
+        return (BUILD / name / "complete").read_text("utf-8") == " ".join(PACKAGES[name])
+    except FileNotFoundError:
+        return False

@@ -297,11 +297,11 @@ class Courier:
 
 
 _DOVECOT = """\
-protocols = imap
+protocols = {protocol}
 listen = 127.0.0.1
 base_dir = /run/dovecot
 log_path = /dev/stderr
-ssl = no
+ssl = {ssl}
 disable_plaintext_auth = no
 mail_location = maildir:~/Maildir
 mail_uid = {uid}
@@ -323,16 +323,16 @@ namespace inbox {{
   separator = .
   prefix = INBOX.
 }}
-service imap-login {{
-  inet_listener imap {{
-    port = {port}
+service {protocol}-login {{
+  inet_listener {protocol} {{
+    port = {clear}
   }}
-  inet_listener imaps {{
-    port = 0
+  inet_listener {protocol}s {{
+    port = {encrypted}
   }}
 {login}
 }}
-service imap {{
+service {protocol} {{
   process_limit = 1000
 {imap}
 }}
@@ -350,17 +350,24 @@ _DOVECOTS = {"dovecot": _PLAIN, "dovecot-login": {**_PLAIN, "login": _TUNED["log
 
 
 class Dovecot:
-    """Dovecot on the same homes, as its name says: see _DOVECOTS."""
+    """Dovecot on the same homes, as its name says: see _DOVECOTS.
 
-    def __init__(self, place: Place, name: str = "dovecot") -> None:
+    With a certificate, which holds its key too, the port is one for TLS.
+    """
+
+    def __init__(
+        self, place: Place, name: str = "dovecot", protocol: str = "imap", certificate: Path | None = None
+    ) -> None:
         self.name = name
         root = packages.unpacked("dovecot")
         self.work = place.path / self.name
         self.configuration = self.work / "configuration"
         self.configuration.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
+        ports = {"clear": 0 if certificate else self.port, "encrypted": self.port if certificate else 0}
+        ssl = f"required\nssl_cert = <{certificate}\nssl_key = <{certificate}" if certificate else "no"
         (self.configuration / "dovecot.conf").write_text(
-            _DOVECOT.format(uid=UID, port=self.port, **_DOVECOTS[name])
+            _DOVECOT.format(uid=UID, protocol=protocol, ssl=ssl, **ports, **_DOVECOTS[name])
         )
         users = "".join(f"{a.address}:{a.hash}:{UID}:{UID}::{place.home(a)}::\n" for a in place.accounts)
         (self.configuration / "users").write_text(users, "utf-8")

@@ -80,7 +80,10 @@ def ids(pop: Pop3) -> dict[bytes, bytes]:
 
 
 class Box:
-    """One INBOX; `known` is every id that a client was told, by subject, also of messages that are gone."""
+    """One INBOX; `known` is every id that a client was told, by subject, also of messages that are gone.
+
+    `spent` holds those of messages that have left INBOX and come back, which makes them new ones.
+    """
 
     def __init__(self, place: Place, account: Account, courier: Courier, ours: Ours, chance: random.Random) -> None:
         self.place, self.account, self.chance = place, account, chance
@@ -88,14 +91,32 @@ class Box:
         self.maildir = place.maildir(account)
         self.log = place.path / f"{account.address}.pop3.log"
         self.known: dict[bytes, bytes] = {}
+        self.spent: set[bytes] = set()
         self.count = 0
 
     def look(self, server: Courier | Ours) -> None:
         """See that every message has the id that it had, and a new one an id that none ever had."""
         with popped(server, self.maildir, self.log) as pop:
-            for text, uidl in ids(pop).items():
-                assert self.known.setdefault(text, uidl) == uidl, (server, text)
+            self.compare(server, ids(pop))
         assert len(set(self.known.values())) == len(self.known)
+        assert self.spent.isdisjoint(self.known.values())
+
+    def compare(self, server: Courier | Ours, told: dict[bytes, bytes]) -> None:
+        """See that these ids are those that were told before, or new."""
+        for text, uidl in told.items():
+            assert self.known.setdefault(text, uidl) == uidl, (server, text)
+
+    def look_from_both(self) -> None:
+        """One session goes on while mail comes, IMAP moves mail away, and the other server is asked."""
+        first, second = self.chance.sample(self.servers, 2)
+        with popped(first, self.maildir, self.log) as pop:
+            before = pop.uidl()[1]
+            self.compare(first, ids(pop))
+            self.deliver()
+            self.imap_move()
+            self.look(second)
+            assert pop.uidl()[1] == before
+        self.look(first)
 
     def deliver(self) -> None:
         """A few messages, whose names are not in the order of their coming."""
@@ -127,6 +148,24 @@ class Box:
                 imap.store("1", "+FLAGS", r"(\Deleted)")
                 imap.expunge()
 
+    def imap_move_back(self) -> None:
+        """IMAP moves one to INBOX: that is another message now, with an id that none ever had."""
+        with session(self.chance.choice(self.servers), self.account) as imap:
+            imap.create("INBOX.Kept")
+            if int(imap.select("INBOX.Kept")[1][0] or b"0"):
+                header = imap.fetch("1", "(BODY.PEEK[HEADER.FIELDS (Subject)])")[1][0][1]
+                imap.copy("1", "INBOX")
+                imap.store("1", "+FLAGS", r"(\Deleted)")
+                imap.expunge()
+                self.spent |= {self.known.pop(header.strip())} if header.strip() in self.known else set()
+
+    def imap_delete(self) -> None:
+        """IMAP removes one for good."""
+        with session(self.chance.choice(self.servers), self.account) as imap:
+            if int(imap.select("INBOX")[1][0] or b"0"):
+                imap.store("1", "+FLAGS", r"(\Deleted)")
+                imap.expunge()
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_message_keeps_its_id(
@@ -134,11 +173,16 @@ def test_a_message_keeps_its_id(
 ) -> None:
     chance = random.Random(seed)
     box = Box(place, fresh_account(), courier, ours, chance)
+    actions = (
+        box.deliver, box.deliver, box.deliver, box.pop_delete, box.imap_flags, box.imap_move, box.imap_move_back,
+        box.imap_delete, box.look_from_both,
+    )  # fmt: skip
     for _ in range(_STEPS):
-        chance.choice((box.deliver, box.deliver, box.pop_delete, box.imap_flags, box.imap_move))()
+        chance.choice(actions)()
         for server in chance.sample(box.servers, chance.randint(1, 2)):
             box.look(server)
-    assert len(box.known) > _STEPS / 2
+    assert len(box.known) + len(box.spent) > _STEPS / 2
+    assert box.spent
 
 
 def test_sizes_and_messages_are_the_same(

@@ -78,9 +78,11 @@ def test_a_certificate_replaces_the_password(
 def test_another_identity_is_refused(
     servers: Servers, peer: dict[str, str], authority: Authority, account: Account, tmp_path: Path
 ) -> None:
-    """All at once: a failure takes five seconds."""
+    """And POP3 without a certificate.  All at once: a failure takes five seconds."""
     shown = client(person(authority, account), tmp_path)
     talks = [secured(servers, how, shown, **peer) for how in HOW]
+    nobody = secured(servers, "pop3", **peer)
+    nobody.send(b"AUTH EXTERNAL =\r\n")
     for how, talk in zip(HOW, talks, strict=True):
         verb = b"a AUTHENTICATE EXTERNAL " if how.startswith("imap") else b"AUTH EXTERNAL "
         talk.send(verb + base64.b64encode(b"somebody@example.com") + b"\r\n")
@@ -89,6 +91,9 @@ def test_another_identity_is_refused(
             refusal = b"a NO Login failed." if how.startswith("imap") else b"-ERR [AUTH] Authentication failed."
             assert talk.answer(b"a") == [refusal]
             assert "INFO: LOGIN FAILED, method=EXTERNAL, IP, PORT" in told(servers.chain, talk.address)
+    with nobody:
+        assert nobody.answer(b"") == [b"-ERR [AUTH] Authentication failed."]
+        assert "INFO: LOGIN FAILED, method=EXTERNAL, IP, PORT" in told(servers.chain, nobody.address)
 
 
 @pytest.mark.parametrize("how", HOW)

@@ -99,9 +99,7 @@ def test_a_program_that_is_torn_away_is_no_clean_end(ends: Ends) -> None:
         read_all(ends.client)
 
 
-def test_a_client_that_takes_nothing_is_left_when_the_program_ends(
-    ends: Ends, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_that_takes_nothing_is_left_when_the_program_ends(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the little that it finds later is no clean end."""
     monkeypatch.setattr(tlsrelay, "FLUSH_SECONDS", 0.0)
     _fill(ends.program)
@@ -120,3 +118,30 @@ def _fill(program: socket.socket) -> None:
             program.sendall(b"x" * 65536)
     except TimeoutError:
         return
+
+
+class Full:
+    """A TLS connection that has no room for close_notify at first."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.fileno = sock.fileno
+        self.tried = 0
+
+    def recv(self, octets: int) -> bytes:
+        raise SSL.WantReadError
+
+    def shutdown(self) -> bool:
+        self.tried += 1
+        if self.tried < 3:
+            raise SSL.WantWriteError
+        return True
+
+
+def test_the_end_is_told_when_there_is_room_for_it() -> None:
+    ours, theirs = socket.socketpair()
+    clear, program = socket.socketpair()
+    with ours, theirs, clear:
+        program.close()
+        full = Full(ours)
+        tlsrelay.Relay(full, clear.fileno(), clear.fileno()).run()
+    assert full.tried == 3
