@@ -162,6 +162,7 @@ def _status(end: SystemExit) -> int:
 def _forget_connection(first_free: int, known: dict[bytes, bytes]) -> None:
     """Be again as before the connection: signals, descriptors, environment."""
     signal.alarm(0)
+    signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     for wanted, descriptor in ((0, NULL), (1, NULL), (SLOT, NULL), (2, LOG)):

@@ -7,6 +7,7 @@ the rest stays in the kernel, where the next stage finds it.
 from __future__ import annotations
 
 import os
+import select
 import socket
 
 PEEK_OCTETS = 16384
@@ -18,9 +19,10 @@ class Disconnected(Exception):
 
 
 class Channel:
-    """Descriptors 0 and 1; received and sent count octets."""
+    """Descriptors 0 and 1; received and sent count octets; signalled is readable when a signal is to end a wait."""
 
     def __init__(self) -> None:
+        self.signalled = -1
         self.received = 0
         self.sent = 0
         self._out = bytearray()
@@ -46,6 +48,7 @@ class Channel:
     def read_line(self) -> bytes:
         """The next octets up to a line end, or as much of a long line as has arrived; raises Disconnected."""
         self.flush()
+        self._wait()
         try:
             octets = self._peeked_line() if self._socket is not None else os.read(0, 1)
         except OSError:
@@ -55,6 +58,7 @@ class Channel:
     def read_octets(self, most: int) -> bytes:
         """At most that many octets, which are known to be for this stage; raises Disconnected."""
         self.flush()
+        self._wait()
         try:
             octets = os.read(0, min(most, PEEK_OCTETS))
         except OSError:
@@ -78,6 +82,15 @@ class Channel:
         if self._socket is not None:
             self._socket.close()
         self._socket = _socket_of(0)
+
+    def _wait(self) -> None:
+        """Until there is something to read; what a signal's handler raises comes out of here."""
+        if self.signalled < 0:
+            return
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        poll.register(self.signalled, select.POLLIN)
+        poll.poll()
 
     def _peeked_line(self) -> bytes:
         assert self._socket is not None  # noqa: S101

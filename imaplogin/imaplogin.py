@@ -307,7 +307,7 @@ def main(argv: list[str]) -> int:
     environ.put("PROTOCOL", "IMAP")
     peer = preauth.Peer(port="143")
     try:
-        preauth.limit_time()
+        channel.signalled = preauth.limit_time()
         if stages is None:
             raise Bye("imaplogin expected exactly two arguments.")
         log.debug(f"Connection, {peer.where}")

@@ -276,7 +276,7 @@ def main(argv: list[str]) -> int:
     peer = preauth.Peer(port="110")
     status = DONE
     try:
-        preauth.limit_time()
+        channel.signalled = preauth.limit_time()
         if stages is None:
             raise Bye(response.error(b"pop3login requires exactly two arguments."))
         log.debug(f"Connection, {peer.where}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -43,17 +44,26 @@ class Peer:
         return int(time.monotonic() - self._began)
 
 
-def limit_time() -> None:
-    """Start the clock of the login phase and turn signals into exceptions."""
+def limit_time() -> int:
+    """Start the clock of the login phase and turn signals into exceptions.
+
+    Returns a descriptor that is readable once a signal has come: no exception ends a wait that begins just after the
+    signal, so who waits looks at this too.
+    """
+    signalled, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     signal.signal(signal.SIGALRM, _on_alarm)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _on_signal)
     signal.alarm(LOGIN_SECONDS)
+    return signalled
 
 
 def lift_limits() -> None:
     """Give the next stage its signals as a fresh program has them."""
     signal.alarm(0)
+    signal.set_wakeup_fd(-1)
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
 

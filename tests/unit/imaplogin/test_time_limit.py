@@ -1,6 +1,7 @@
 """The clock of the login phase, in a forked child so that it can be set short."""
 
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable
@@ -71,6 +72,33 @@ def test_shutdown_is_told() -> None:
     assert everything(log).splitlines()[1] == (
         "NOTICE: Disconnected during shutdown by signal, ip=[127.0.0.1], port=[N/A], time=0"
     )
+
+
+def test_a_signal_that_comes_just_before_the_wait_ends_it() -> None:
+    class Late:
+        """Has the signal come when Python has looked for signals for the last time, and the system call begins."""
+
+        def __init__(self) -> None:
+            self._poll = poll()
+            self.register = self._poll.register
+
+        def poll(self) -> None:
+            handler = signal.signal(signal.SIGTERM, lambda number, frame: None)
+            os.kill(os.getpid(), signal.SIGTERM)
+            self._poll.poll()
+            assert callable(handler)
+            handler(signal.SIGTERM, None)  # as soon as the call has returned
+
+    def late() -> None:
+        select.poll = Late
+
+    poll = select.poll
+    client, log, pid = served(late, ARGV)
+    with client, client.makefile("rb") as lines:
+        assert lines.readline().startswith(b"* OK ")
+        assert lines.readline() == b"* BYE Courier-IMAP server shut down by signal.\r\n"
+    os.waitpid(pid, 0)
+    os.close(log)
 
 
 def test_a_chain_that_is_too_short_is_told() -> None:

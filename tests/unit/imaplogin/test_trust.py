@@ -124,7 +124,7 @@ def test_without_root_it_can_still_not_gain_any(chain: Chain) -> None:
 
 @prefork
 def test_a_login_stage_holds_no_more_than_it_needs(chain: Chain) -> None:
-    """Client, log, slot, the way to the next stage, the fork server's log, and the client again."""
+    """Client, log, slot, the way to the next stage, the fork server's log, the client again, a pipe for signals."""
     listener = chain.listener()
     with greeted(listener) as client:
         folder = f"/proc/{serving(listener, client).pid}/fd"
@@ -132,8 +132,13 @@ def test_a_login_stage_holds_no_more_than_it_needs(chain: Chain) -> None:
     client_end, way_on, log = held[0], held[4], str(chain.log)
     assert way_on.startswith("socket:")
     assert way_on != client_end
-    assert held == {0: client_end, 1: client_end, 2: log, 3: held[3], 4: way_on, 5: client_end, 9: log}
-    assert held[3].startswith("pipe:")
+    slot, signals = held[3], held[6]
+    assert held == {
+        0: client_end, 1: client_end, 2: log, 3: slot, 4: way_on, 5: client_end, 6: signals, 7: signals, 9: log
+    }  # fmt: skip
+    assert slot.startswith("pipe:")
+    assert signals.startswith("pipe:")
+    assert signals != slot
 
 
 @prefork
