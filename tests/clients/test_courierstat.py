@@ -215,10 +215,12 @@ def test_no_other_process_is_touched(watched: Watched) -> None:
 
 def test_the_configured_servers_are_found(watched: Watched, chain: Chain) -> None:
     done = watched.run(of_this=False)
-    place = chain.prefix / "run/imapd.pid.status"
+    places = {name: chain.prefix / f"run/{name}.pid.status" for name in ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl")}
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"courierstat: imapd: not running (nobody answers at {place})\n"
-    listener = chain.listen((f"-status={place}",))
+    assert done.stderr.splitlines() == [
+        f"courierstat: {name}: not running (nobody answers at {place})" for name, place in places.items()
+    ]
+    listener = chain.listen((f"-status={places['imapd']}",))
     try:
         done = watched.run(of_this=False)
         assert (done.returncode, done.stderr) == (0, "")

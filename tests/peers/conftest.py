@@ -19,7 +19,7 @@ ACCOUNT = Account("kim@example.com", "open-sesame 1")
 @pytest.fixture(scope="session")
 def place() -> Iterator[Place]:
     """The homes that both serve; kim's INBOX has forty messages and some folders."""
-    place = Place([ACCOUNT, *(Account(f"user{number}@example.com") for number in range(12))])
+    place = Place([ACCOUNT, *(Account(f"user{number}@example.com") for number in range(30))])
     generate.fill(place.maildir(ACCOUNT), 40, seed=5, folders=True, max_octets=30_000)
     place.own_mail(place.maildir(ACCOUNT))
     yield place
