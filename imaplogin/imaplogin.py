@@ -306,6 +306,24 @@ def main(argv: list[str]) -> int:
     stages = handon.next_stages(argv[1:])
     environ.put("PROTOCOL", "IMAP")
     peer = preauth.Peer(port="143")
+    status = DONE
+    try:
+        _serve(channel, peer, stages)
+    except Bye as end:
+        status = end.status
+        _say_bye(channel, end.text)
+    except Disconnected:
+        _gone(peer)
+    except preauth.TimedOut:
+        _say_bye(channel, "Disconnected for inactivity.")
+        _gone(peer)
+    except preauth.Shutdown:
+        _say_bye(channel, "Courier-IMAP server shut down by signal.")
+        log.notice(f"Disconnected during shutdown by signal, {peer.where}, time={peer.seconds}{_starttls()}")
+    return status
+
+
+def _serve(channel: Channel, peer: preauth.Peer, stages: list[str] | None) -> None:
     try:
         channel.signalled = preauth.limit_time()
         if stages is None:
@@ -316,21 +334,8 @@ def main(argv: list[str]) -> int:
         if not tls:
             starttls.forget_certificate()
         Login(channel, peer, stages).converse()
-    except Bye as end:
-        status = end.status
-        _say_bye(channel, end.text)
-    except Disconnected:
-        status = DONE
-        _gone(peer)
-    except preauth.TimedOut:
-        status = DONE
-        _say_bye(channel, "Disconnected for inactivity.")
-        _gone(peer)
-    except preauth.Shutdown:
-        status = DONE
-        _say_bye(channel, "Courier-IMAP server shut down by signal.")
-        log.notice(f"Disconnected during shutdown by signal, {peer.where}, time={peer.seconds}{_starttls()}")
-    return status
+    finally:
+        preauth.end_soon()
 
 
 def _gone(peer: preauth.Peer) -> None:

@@ -276,12 +276,7 @@ def main(argv: list[str]) -> int:
     peer = preauth.Peer(port="110")
     status = DONE
     try:
-        channel.signalled = preauth.limit_time()
-        if stages is None:
-            raise Bye(response.error(b"pop3login requires exactly two arguments."))
-        log.debug(f"Connection, {peer.where}")
-        slotnote.note("login", protocol="POP3", tls=environ.enabled("POP3_TLS"))
-        Login(channel, peer, stages).converse()
+        _serve(channel, peer, stages)
     except Bye as end:
         status = end.status
         _last_words(channel, end.line)
@@ -292,6 +287,18 @@ def main(argv: list[str]) -> int:
         _last_words(channel, response.error(b"Courier-IMAP server shut down by signal.", response.TEMPORARY))
         log.notice(f"Disconnected during shutdown by signal, {peer.where}, time={peer.seconds}")
     return status
+
+
+def _serve(channel: Channel, peer: preauth.Peer, stages: list[str] | None) -> None:
+    try:
+        channel.signalled = preauth.limit_time()
+        if stages is None:
+            raise Bye(response.error(b"pop3login requires exactly two arguments."))
+        log.debug(f"Connection, {peer.where}")
+        slotnote.note("login", protocol="POP3", tls=environ.enabled("POP3_TLS"))
+        Login(channel, peer, stages).converse()
+    finally:
+        preauth.end_soon()
 
 
 def _last_words(channel: Channel, line: bytes) -> None:

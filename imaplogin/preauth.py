@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LOGIN_SECONDS = 60
 FAILURE_DELAY_SECONDS = 5
+LAST_WORDS_SECONDS = 5
 
 
 class TimedOut(Exception):
@@ -58,6 +59,14 @@ def limit_time() -> int:
         signal.signal(number, _on_signal)
     signal.alarm(LOGIN_SECONDS)
     return signalled
+
+
+def end_soon() -> None:
+    """Once the client is done with: no signal raises any more, and who does not take the last words is left."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LAST_WORDS_SECONDS)
 
 
 def lift_limits() -> None:

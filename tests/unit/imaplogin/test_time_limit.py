@@ -1,10 +1,13 @@
 """The clock of the login phase, in a forked child so that it can be set short."""
 
+import contextlib
 import os
 import select
 import signal
 import socket
 from collections.abc import Callable
+
+import pytest
 
 from couriertcpd import environ
 from imaplogin import imaplogin, preauth
@@ -98,6 +101,46 @@ def test_a_signal_that_comes_just_before_the_wait_ends_it() -> None:
         assert lines.readline().startswith(b"* OK ")
         assert lines.readline() == b"* BYE Courier-IMAP server shut down by signal.\r\n"
     os.waitpid(pid, 0)
+    os.close(log)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_signals_that_come_during_the_last_words_change_nothing(gone: bool) -> None:
+    def signalled_twice() -> None:
+        def told(*words: object) -> None:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                os.kill(os.getpid(), number)
+            say(*words)
+
+        name = "_gone" if gone else "_say_bye"
+        say = getattr(imaplogin, name)
+        setattr(imaplogin, name, told)
+
+    client, log, pid = served(signalled_twice, ARGV)
+    client.recv(1000)
+    if gone:
+        client.close()
+    else:
+        os.kill(pid, signal.SIGTERM)
+        assert client.recv(1000) == b"* BYE Courier-IMAP server shut down by signal.\r\n"
+        client.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert everything(log).splitlines()[1].endswith("ip=[127.0.0.1], port=[N/A], time=0")
+
+
+def test_who_does_not_take_the_last_words_is_left() -> None:
+    def full() -> None:
+        preauth.LAST_WORDS_SECONDS = 1
+        os.set_blocking(1, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(1, b"x" * 65536)
+        os.set_blocking(1, True)
+        preauth.LOGIN_SECONDS = 1
+
+    client, log, pid = served(full, ARGV)
+    with client:
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGALRM
     os.close(log)
 
 
