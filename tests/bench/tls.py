@@ -114,9 +114,10 @@ def download(bench: Bench, corpus: Corpus, times: int) -> float:
 
 def memory_idle(bench: Bench, corpus: Corpus, times: int) -> float:
     """KiB for each of some sessions."""
+    bench.quiet()
     before = bench.uss_kib()
     clients = [Client(bench.port, bench.account) for _ in range(_SESSIONS)]
-    time.sleep(0.5)  # until those that have taken the place of the waiting ones wait
+    bench.quiet()  # those that have taken the place of the waiting ones wait too
     used = bench.uss_kib() - before
     for client in clients:
         client.close()
