@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.faults.indexed import Box, log_lines, settle_quickly
-from tests.forked import check_log
+from tests.forked import SECONDS, check_log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -37,6 +38,14 @@ def test_garbage_beside_the_database(box: Box, suffix: str, octets: int) -> None
     assert len(log_lines(box)) <= 1
 
 
+def wait_for_writes(box: Box, log: Path) -> None:
+    """Until more than a page is in the log of writes of the session that runs."""
+    end = time.monotonic() + SECONDS
+    while not log.exists() or log.stat().st_size <= PAGE:
+        assert time.monotonic() < end, (os.listdir(box.path), box.log.read_text())
+        box.wait()
+
+
 @pytest.mark.parametrize("how", ["flipped", "cut off", "of another time"])
 @pytest.mark.parametrize("seed", range(2))
 def test_a_log_of_writes_that_is_not_what_was_written(box: Box, how: str, seed: int) -> None:
@@ -45,16 +54,14 @@ def test_a_log_of_writes_that_is_not_what_was_written(box: Box, how: str, seed: 
     kept = box.index.read_bytes()
     log = Path(f"{box.index}-wal")
     with box.session([settle_quickly]) as imapd:
-        imapd.client.command(b"SELECT INBOX")
-        imapd.client.command(b"STORE 1:%d FLAGS (\\Flagged)" % chance.randrange(2, 100))
-        box.wait()
-        imapd.client.command(b"NOOP")
-        imapd.client.command(b"UID SORT (SIZE) UTF-8 ALL")
-        box.wait()
-        imapd.client.command(b"UID FETCH 1:* BODY.PEEK[HEADER.FIELDS (X-%d)]" % seed)
-        imapd.client.command(b"NOOP")
-        while log.stat().st_size <= PAGE:
+        for command in (
+            b"SELECT INBOX", b"STORE 1:%d FLAGS (\\Flagged)" % chance.randrange(2, 100), b"NOOP",
+            b"UID SORT (SIZE) UTF-8 ALL", b"UID FETCH 1:* BODY.PEEK[HEADER.FIELDS (X-%d)]" % seed, b"NOOP",
+        ):  # fmt: skip
+            answer = imapd.client.command(command)
+            assert answer[-1].kind == b"OK", (answer[-1], box.log.read_text())
             box.wait()
+        wait_for_writes(box, log)
         imapd.kill()
     if how == "flipped":
         flip(log, chance, chance.choice((1, 10, 100)))
