@@ -82,7 +82,7 @@ def kept_box():
 
 @pytest.fixture
 def box(kept_box):
-    """The maildir, its index filled and believed; made anew, for what the test before did to it may be unnoticed yet."""
+    """The maildir, its index filled and believed; made anew, for what a test did to it may show late."""
     box = kept_box
     for path in box.path.glob(f"{INDEX}*"):
         path.unlink()
