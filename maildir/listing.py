@@ -10,7 +10,12 @@ import time
 
 from maildir import fs, names
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 _DOT = ord(".")
+GUESSED = 16  # messages that are looked for by the names that they can have, which costs less than a large directory
 READINGS = 5  # in so many readings a file cannot be missed each time by chance
 SETTLED_NS = 2_000_000_000  # a directory unchanged for so long has no change hidden in the grain of its clock
 
@@ -74,11 +79,26 @@ def _inode(path: bytes) -> int | None:
         return None
 
 
+def guess(directory: bytes, bases: Collection[bytes]) -> dict[bytes, bytes]:
+    """Look for a few messages by each name that mail servers give them; those that are not found may be there yet."""
+    return {base: name for base in bases if (name := _guess(directory, base)) is not None}
+
+
+def _guess(directory: bytes, base: bytes) -> bytes | None:
+    for suffix in names.SUFFIXES:
+        try:
+            fs.lstat(b"%b/%b%b" % (directory, base, suffix))
+        except FileNotFoundError:
+            continue
+        return base + suffix
+    return None
+
+
 def find(directory: bytes, bases: set[bytes]) -> dict[bytes, bytes]:
     """Look for messages until they are found or certainly gone; return the names of those that are there."""
-    found: dict[bytes, bytes] = {}
-    missing = bases
-    for _ in range(READINGS):
+    found = guess(directory, bases) if len(bases) <= GUESSED else {}
+    missing = bases - found.keys()
+    for _ in range(READINGS if missing else 0):
         listing = read(directory)
         found.update({base: listing.by_base[base] for base in missing if base in listing.by_base})
         missing = missing - found.keys()

@@ -73,7 +73,7 @@ class Scanner:
             return self._number()
         listed = self._uid_list.columns()
         seen = listing.read(self._cur)
-        found = None if listed is None else self._fitting(listed, seen, marks)
+        found = None if listed is None else self._fitting(listed, seen, marks) or self._completed(listed, seen, marks)
         if found is not None:
             return found
         uid_list = self._uid_list.read()
@@ -101,6 +101,25 @@ class Scanner:
         parts = snapshot.take_apart(seen.names) if len(seen.names) == len(listed.keys) and listed.uidvalidity else None
         found = None if parts is None else self._joined(listed, parts)
         return None if found is None else self._took(found, marks)
+
+    def _completed(self, listed: UidColumns, seen: listing.Listing, marks: Marks) -> Snapshot | None:
+        """The folder by a list of all that is there and a reading during which some of it had its name changed.
+
+        With many clients most readings are such; whoever took the lock to look again would keep all others waiting.
+        """
+        by_base = seen.by_base
+        missing = [key for key in listed.keys if key not in by_base]
+        known = len(listed.keys) - len(missing)
+        if not listed.uidvalidity or seen.twins or len(by_base) != known or len(missing) > listing.GUESSED:
+            return None
+        if not self._expunged.isdisjoint(missing):
+            return None
+        if missing:
+            by_base.update(listing.guess(self._cur, missing))
+            if len(by_base) != len(listed.keys):
+                return None
+        found = [by_base[key] for key in listed.keys]
+        return self._took(self._snapshot(listed, bytes(names.flags_of_all(found)), NameTable(found), 0), None if missing else marks)
 
     def _joined(self, listed: UidColumns, parts: Parts, fresh: int = 0) -> Snapshot | None:
         joined = parts.in_order(listed.keys)

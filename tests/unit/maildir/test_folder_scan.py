@@ -260,10 +260,9 @@ class TestStatus:
 
 
 class TestListing:
-    def test_a_file_that_one_reading_missed_is_not_gone(self, inbox, disk, monkeypatch):
-        for name in ("1.a.h", "2.b.h"):
-            disk.deliver(name)
-        inbox.scan()
+    @pytest.fixture
+    def calls(self, monkeypatch):
+        """Readings of cur/, of which the first three do not show the first message."""
         real, calls = os.listdir, []
 
         def listdir(path):
@@ -275,8 +274,38 @@ class TestListing:
             return found
 
         monkeypatch.setattr(fs, "listdir", listdir)
+        return calls
+
+    def test_a_file_that_one_reading_missed_is_not_gone(self, inbox, disk, calls):
+        disk.put("1.a.h:2,Sx")  # a name that nobody guesses
+        disk.put("2.b.h:2,")
+        disk.write_list(b"1 9 3\n1 1.a.h\n2 2.b.h\n")
         assert list(inbox.scan().uids) == [1, 2]
         assert len(calls) == 4
+
+    def test_a_renamed_file_is_found_without_the_lock_and_another_reading(self, inbox, disk, calls, monkeypatch):
+        disk.put("1.a.h:2,FS")
+        disk.put("2.b.h:2,")
+        disk.write_list(b"1 9 3\n1 1.a.h\n2 2.b.h\n")
+        monkeypatch.setattr(lock, "held", lambda folder: pytest.fail("locked"))
+        assert seen(inbox.scan()) == {1: b"1.a.h:2,FS", 2: b"2.b.h:2,"}
+        assert len(calls) == 1
+
+    def test_what_was_found_so_is_looked_at_again(self, inbox, disk, calls):
+        disk.put("1.a.h:2,")
+        disk.put("2.b.h:2,")
+        disk.write_list(b"1 9 3\n1 1.a.h\n2 2.b.h\n")
+        disk.settle()
+        inbox.scan()
+        os.unlink(disk.path / "cur/1.a.h:2,")
+        disk.settle()
+        assert list(inbox.scan().uids) == [2]
+
+    def test_a_message_that_is_gone_leaves_the_list(self, inbox, disk):
+        disk.put("2.b.h:2,")
+        disk.write_list(b"1 9 3\n1 1.a.h\n2 2.b.h\n")
+        assert list(inbox.scan().uids) == [2]
+        assert disk.list_file() == b"1 9 3\n2 2.b.h\n"
 
     def test_a_settled_reading_is_believed(self, inbox, disk):
         disk.put("1.a.h:2,")
