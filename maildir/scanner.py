@@ -119,7 +119,8 @@ class Scanner:
             if len(by_base) != len(listed.keys):
                 return None
         found = [by_base[key] for key in listed.keys]
-        return self._took(self._snapshot(listed, bytes(names.flags_of_all(found)), NameTable(found), 0), None if missing else marks)
+        whole = self._snapshot(listed, bytes(names.flags_of_all(found)), NameTable(found), 0)
+        return self._took(whole, None if missing else marks)
 
     def _joined(self, listed: UidColumns, parts: Parts, fresh: int = 0) -> Snapshot | None:
         joined = parts.in_order(listed.keys)

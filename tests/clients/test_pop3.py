@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from chain import Chain
 
+from tests.clients import getmail
 from tests.clients.box import Box, letter
 
 COUNT = 30
@@ -117,7 +118,7 @@ def test_getmail(box: Box, program: Callable[[str], str]) -> None:
         "getmailrc",
         f"[retriever]\ntype = SimplePOP3Retriever\nserver = 127.0.0.1\nport = {port(box)}\n"
         f"username = {box.account.name}\npassword = {box.account.password}\n"
-        f"[destination]\ntype = Maildir\npath = {place}/\n[options]\nread_all = false\ndelivered_to = false\n",
+        f"{getmail.destination(box, place)}[options]\nread_all = false\ndelivered_to = false\n",
     )
     fetch = [program("getmail"), f"--getmaildir={box.account.home}", f"--rcfile={rc}"]
     run(box, *fetch)

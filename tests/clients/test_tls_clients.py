@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from chain import CLIENT_SECONDS, Chain
 
+from tests.clients import getmail
 from tests.clients.box import Box, letter
 from tests.tls.authority import Authority
 from tests.tls.servers import Servers
@@ -235,7 +236,7 @@ def test_getmail(how: str, home: Home, program: PROGRAM) -> None:
         "getmailrc",
         f"[retriever]\ntype = {kind}\nserver = localhost\nport = {home.port(how)}\nca_certs = {home.trusted}\n"
         f"username = {account.name}\npassword = {account.password}\n"
-        f"[destination]\ntype = Maildir\npath = {place}/\n[options]\nread_all = true\ndelivered_to = false\n",
+        f"{getmail.destination(home.box, place)}[options]\nread_all = true\ndelivered_to = false\n",
     )
     home.run(program("getmail"), f"--getmaildir={account.home}", f"--rcfile={rc}")
     assert bodies(place / "new") == there(home)
