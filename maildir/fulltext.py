@@ -23,17 +23,16 @@ from bisect import bisect_left
 from struct import Struct
 from zlib import crc32
 
-from couriertcpd import environ, log
-from maildir import columns, indexfile
-from maildir.indexfile import FULL_TEXT, IndexFile, Unusable, Unwanted
+from couriertcpd import environ
+from maildir import columns
+from maildir.derived import Derived
+from maildir.indexfile import FULL_TEXT, transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from sqlite3 import Connection
-    from typing import TypeVar
 
-    Result = TypeVar("Result")
     Texts = tuple[str, str]  # of the header fields, of the bodies
     Found = tuple[list[int], list[int], list[int]]  # positions that hold it, that must be read, of these: not in yet
     Bases = Callable[[int, int], list[bytes]]  # the base names from one position to another
@@ -56,16 +55,13 @@ _SEPARATOR = b"/"  # no file name has one
 _CONFUSED = re.compile("[\0\ud800-\udfff\ufffe\uffff]")
 
 
-class FullText:
+class FullText(Derived):
     """The full-text index of one folder, for one process."""
 
-    __slots__ = ("_buffer", "_buffered", "_connection", "_file", "_folder", "_known", "_off", "_uidvalidity")
+    __slots__ = ("_buffer", "_buffered", "_known", "_uidvalidity")
 
     def __init__(self, folder: bytes) -> None:
-        self._folder = folder
-        self._file = IndexFile(folder, FULL_TEXT)
-        self._connection: Connection | None = None
-        self._off = False  # given up for this session
+        super().__init__(folder, FULL_TEXT, "full-text index")
         self._uidvalidity = 0
         self._buffer: dict[int, tuple[bytes, Texts | None]] = {}
         self._buffered = 0
@@ -85,7 +81,7 @@ class FullText:
         query = _query(phrase, with_headers)
         if query is None or not self.wanted:
             return [], everything, []
-        if self._connection is None and not self._file.exists():
+        if not self.there():
             return [], everything, everything
         exact = len(phrase) <= MAX_PHRASE
         found = self._attempt(lambda ask: self._find(ask, query, exact, uidvalidity, uids, bases))
@@ -94,7 +90,7 @@ class FullText:
     def _find(
         self, connection: Connection, query: str, exact: bool, uidvalidity: int, uids: array[int], bases: Bases
     ) -> Found:
-        with _Transaction(connection, "DEFERRED"):
+        with transaction(connection, "DEFERRED"):
             documents = self._all_documents(connection, uidvalidity, uids, bases)
             hits = {row[0] for row in connection.execute("SELECT rowid FROM text WHERE text MATCH ?", (query,))}
         found = [position for position, document in enumerate(documents) if document in hits] if hits else []
@@ -148,7 +144,7 @@ class FullText:
             self._forget_buffered()
 
     def _write(self, connection: Connection, buffer: dict[int, tuple[bytes, Texts | None]]) -> None:
-        with _Transaction(connection, "IMMEDIATE"):
+        with transaction(connection):
             _Blocks(connection, self._uidvalidity).put(buffer)
         self._known = None
 
@@ -161,7 +157,7 @@ class FullText:
         return self.wanted and bool(self._attempt(lambda connection: self._tidy(connection, uidvalidity, count)))
 
     def _tidy(self, connection: Connection, uidvalidity: int, count: int) -> bool:
-        with _Transaction(connection, "IMMEDIATE"):
+        with transaction(connection):
             blocks = _Blocks(connection, uidvalidity)
             if blocks.given <= count + count // 4 + _FEW_LEFT_BEHIND:
                 return False
@@ -177,75 +173,13 @@ class FullText:
     def _forget_buffered(self) -> None:
         self._buffer, self._buffered = {}, 0
 
-    # -- what can go wrong
-
-    def _attempt(self, act: Callable[[Connection], Result]) -> Result | None:
-        """Do something with the file; None when that cannot be done."""
-        if self._off:
-            return None
-        import sqlite3
-
-        try:
-            return act(self._open())
-        except columns.Damaged:
-            self._make_anew("damaged")
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            if indexfile.is_passing(error):
-                return None
-            if indexfile.is_damage(error):
-                self._make_anew(f"damaged ({error})")
-            else:
-                self._give_up(error)
-        except (Unusable, OSError) as error:
-            self._give_up(error)
-        return None
-
-    def _open(self) -> Connection:
-        if self._connection is not None and self._file.moved():
-            self._forget()
-        if self._connection is None:
-            self._connection = self._file.connection()
-        return self._connection
-
     def _forget(self) -> None:
-        self._connection = self._known = None
-        self._file.close()
-
-    def _make_anew(self, why: str) -> None:
-        self._forget()
-        try:
-            self._file.discard(why)
-        except (Unusable, OSError) as error:
-            self._give_up(error)
+        super()._forget()
+        self._known = None
 
     def _give_up(self, why: Exception) -> None:
-        self._off = True
+        super()._give_up(why)
         self._forget_buffered()
-        self._forget()
-        if not isinstance(why, Unwanted):
-            where = f"{log.printable(self._folder)}:"
-            indexfile.tell(self._folder, where, "goes on without its full-text index", str(why))
-
-
-class _Transaction:
-    """Statements that belong together; takes all back on an error."""
-
-    __slots__ = ("_connection", "_kind")
-
-    def __init__(self, connection: Connection, kind: str) -> None:
-        self._connection = connection
-        self._kind = kind
-
-    def __enter__(self) -> None:
-        self._connection.execute(f"BEGIN {self._kind}")
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
 
 class _Blocks:

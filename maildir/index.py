@@ -13,14 +13,15 @@ from __future__ import annotations
 from itertools import islice
 from operator import ge
 
-from couriertcpd import log
-from maildir import columns, indexfile, viewfile
-from maildir.indexfile import IndexFile, Unusable, Unwanted, path_of
+from maildir import columns, viewfile
+from maildir.derived import Derived
+from maildir.indexfile import INDEX, Unusable, path_of
 from maildir.indexrows import BASE, NAME, Rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from sqlite3 import Connection
     from typing import TypeVar
 
     from maildir.columns import Values
@@ -33,19 +34,16 @@ BUFFER_OCTETS = 1 << 20
 _ENTRY_OCTETS = 150  # what a buffered value costs beside its octets
 
 
-class Index:
+class Index(Derived):
     """The index of one folder, for one process."""
 
     __slots__ = (
-        "_asked", "_block", "_buffer", "_buffered", "_doubtful", "_file", "_folder", "_generation", "_off", "_pending",
-        "_rows", "_uidvalidity",
+        "_asked", "_block", "_buffer", "_buffered", "_doubtful", "_generation", "_pending", "_rows", "_uidvalidity",
     )  # fmt: skip
 
     def __init__(self, folder: bytes) -> None:
-        self._folder = folder
-        self._file = IndexFile(folder)
+        super().__init__(folder, INDEX, "index")
         self._rows: Rows | None = None
-        self._off = False  # given up for this session
         self._generation: int | None = None  # while the file has this one, uids mean to it what they mean to us
         self._uidvalidity = 0
         self._doubtful = False  # whether the copy of the view may be of another generation than the database
@@ -87,7 +85,7 @@ class Index:
         if uids and self.store():
             generation = self._generation
             assert generation is not None  # noqa: S101
-            found = self._attempt(lambda rows: rows.holding(generation, kind, uids, text))
+            found = self._ask(lambda rows: rows.holding(generation, kind, uids, text))
             if found is None:
                 self._generation = None
         return found or ([], list(range(len(uids))))
@@ -104,7 +102,7 @@ class Index:
     def _read(self, kind: bytes, uids: Sequence[int]) -> list[bytes | None] | None:
         generation = self._generation
         assert generation is not None  # noqa: S101
-        found = self._attempt(lambda rows: rows.read(generation, kind, uids))
+        found = self._ask(lambda rows: rows.read(generation, kind, uids))
         if found is None:
             self._generation, self._doubtful = None, True
         return found
@@ -131,7 +129,7 @@ class Index:
         if not self._buffer:
             return
         if self._pending is None or self.store():
-            self._attempt(lambda rows: rows.write(lambda: self._flush(rows)))
+            self._ask(lambda rows: rows.write(lambda: self._flush(rows)))
         self._buffer, self._buffered = {}, 0
 
     def _flush(self, rows: Rows) -> None:
@@ -154,18 +152,18 @@ class Index:
             return None
         generation = self._generation
         assert generation is not None  # noqa: S101
-        return self._attempt(lambda rows: rows.answer(generation, key))
+        return self._ask(lambda rows: rows.answer(generation, key))
 
     def remember_answer(self, key: bytes, octets: bytes) -> None:
         """Keep an answer, if it is not too large; of many the oldest goes."""
         if len(octets) <= MAX_ANSWER and self.store():
             generation = self._generation
             assert generation is not None  # noqa: S101
-            self._attempt(lambda rows: rows.write(lambda: rows.put_answer(generation, key, octets)))
+            self._ask(lambda rows: rows.write(lambda: rows.put_answer(generation, key, octets)))
 
     def kinds(self) -> list[bytes]:
         """The columns that clients of this folder have asked for."""
-        known = self._attempt(lambda rows: rows.kinds()) or []
+        known = self._ask(lambda rows: rows.kinds()) or []
         return [kind for kind in dict.fromkeys([*known, *self._asked]) if kind not in (BASE, NAME)]
 
     def close(self) -> None:
@@ -173,23 +171,12 @@ class Index:
         self.store()
         self.flush()
         self._forget()
-        self._file.close()
 
     # -- the folder's view
 
     def usable(self) -> bool:
         """Whether there is an index; asking makes one."""
-        return self._attempt(lambda rows: True) is True
-
-    @property
-    def off(self) -> bool:
-        """True when this session goes on without."""
-        return self._off
-
-    @property
-    def is_open(self) -> bool:
-        """True when the file has been opened, and asking costs little."""
-        return self._rows is not None
+        return self._ask(lambda rows: True) is True
 
     @property
     def known(self) -> bool:
@@ -212,7 +199,7 @@ class Index:
         if not self._doubtful:
             found = viewfile.read(self._path(), marks)
         if found is None and self.there():
-            found = self._attempt(lambda rows: rows.stored(marks))
+            found = self._ask(lambda rows: rows.stored(marks))
         if found is None:
             return None
         self._meant(found.uidvalidity)
@@ -224,7 +211,7 @@ class Index:
         """How much the folder held when it was scanned under these marks."""
         found = viewfile.counts(self._path(), marks)
         if found is None and self.there():
-            found = self._attempt(lambda rows: rows.counts(marks))
+            found = self._ask(lambda rows: rows.counts(marks))
         return found
 
     def _path(self) -> bytes:
@@ -233,10 +220,6 @@ class Index:
             return b"" if self._off else path_of(self._folder)
         except Unusable:
             return b""
-
-    def there(self) -> bool:
-        """Whether there is a file: one is only made when there is something to put into it."""
-        return self._rows is not None or self._file.exists()
 
     def offer(self, reading: Reading) -> None:
         """Take over what a scan has found; store() stores it, and so does everything that needs it stored."""
@@ -250,7 +233,7 @@ class Index:
         """Store what a scan has found, if that is due; True when uids mean the same to the index as to us."""
         reading = self._pending
         if reading is not None:
-            generation = self._attempt(lambda rows: self._store(rows, reading))
+            generation = self._ask(lambda rows: self._store(rows, reading))
             if generation is not None:
                 self._generation, self._pending, self._doubtful = generation, None, False
         return self._generation is not None
@@ -268,56 +251,25 @@ class Index:
 
     # -- what can go wrong
 
-    def _attempt(self, act: Callable[[Rows], Result]) -> Result | None:
-        """Do something with the file; None when that cannot be done."""
-        if self._off:
-            return None
-        import sqlite3
+    def _ask(self, act: Callable[[Rows], Result]) -> Result | None:
+        """Do something with the rows; None when that cannot be done."""
+        return self._attempt(lambda connection: act(self._rows_of(connection)))
 
-        try:
-            return act(self._open())
-        except columns.Damaged:
-            self._make_anew("damaged")
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            if indexfile.is_passing(error):
-                self._let_pass(str(error))
-            elif indexfile.is_damage(error):
-                self._make_anew(f"damaged ({error})")
-            else:
-                self._give_up(error)
-        except (Unusable, OSError) as error:
-            self._give_up(error)
-        return None
-
-    def _open(self) -> Rows:
-        if self._rows is not None and self._file.moved():
-            self._forget()
-            self._file.close()
+    def _rows_of(self, connection: Connection) -> Rows:
         if self._rows is None:
-            self._rows = Rows(self._file.connection())
+            self._rows = Rows(connection)
         return self._rows
 
     def _forget(self) -> None:
+        super()._forget()
         self._doubtful = self._doubtful or self._rows is not None
         self._rows = None
         self._generation = None
         self._block = {}
 
-    def _let_pass(self, why: str) -> None:
-        indexfile.tell(self._folder, f"{log.printable(self._folder)}:", "goes on for a moment without its index", why)
-
-    def _make_anew(self, why: str) -> None:
-        """Throw the file away; the next question makes another."""
-        self._forget()
-        try:
-            self._file.discard(why)
-        except (Unusable, OSError) as error:
-            self._give_up(error)
+    def _let_pass(self, why: Exception) -> None:
+        self._tell("goes on for a moment without its index", why)
 
     def _give_up(self, why: Exception) -> None:
-        self._off = True
+        super()._give_up(why)
         self._buffer, self._buffered, self._pending = {}, 0, None
-        self._forget()
-        self._file.close()
-        if not isinstance(why, Unwanted):
-            indexfile.tell(self._folder, f"{log.printable(self._folder)}:", "goes on without its index", str(why))

@@ -128,6 +128,11 @@ class IndexFile:
             self._connection = self._open()
         return self._connection
 
+    @property
+    def is_open(self) -> bool:
+        """True when connection() has nothing left to do."""
+        return self._connection is not None
+
     def exists(self) -> bool:
         """True when there is a file; it may still be of no use."""
         try:
@@ -262,17 +267,27 @@ def _make(connection: Connection, layout: Layout) -> None:
     ask = connection.execute
     ask("PRAGMA page_size = 16384")
     ask("PRAGMA journal_mode = WAL")
-    ask("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         if not ask("PRAGMA user_version").fetchone()[0]:
             for statement in (*layout.tables, *layout.start):
                 ask(statement)
             ask(f"PRAGMA application_id = {layout.application}")
             ask(f"PRAGMA user_version = {layout.version}")
-        ask("COMMIT")
+
+
+@contextlib.contextmanager
+def transaction(connection: Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """Statements that belong together: all is taken back when something is raised among them or by the end."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            ask("ROLLBACK")
+        import sqlite3
+
+        with contextlib.suppress(sqlite3.Error):  # what went wrong first is what counts
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         raise
 
 

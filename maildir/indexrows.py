@@ -13,6 +13,7 @@ from zlib import crc32
 
 from maildir import columns, storedview
 from maildir.columns import MASK, SHIFT, SPAN
+from maildir.indexfile import transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,31 +39,22 @@ _MAX_NUMBER = 0x7FFFFFFF  # of a kind
 class Rows:
     """The rows of one open database."""
 
-    __slots__ = ("_ask", "_numbers", "_used")
+    __slots__ = ("_ask", "_connection", "_numbers", "_used")
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._ask = connection.execute
         self._numbers: dict[bytes, int] = {}
         self._used: dict[bytes, int] = {}
 
     def write(self, act: Callable[[], Result]) -> Result:
         """Do something in a transaction of its own."""
-        self._ask("BEGIN IMMEDIATE")
         try:
-            result = act()
-            self._ask("COMMIT")
+            with transaction(self._connection):
+                return act()
         except BaseException:
-            self._roll_back()
+            self._numbers = {}
             raise
-        return result
-
-    def _roll_back(self) -> None:
-        import contextlib
-        import sqlite3
-
-        self._numbers = {}
-        with contextlib.suppress(sqlite3.Error):
-            self._ask("ROLLBACK")
 
     def meta(self) -> tuple[int, int]:
         """The generation, and the uidvalidity that everything here belongs to (0: none yet)."""

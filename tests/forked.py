@@ -114,18 +114,24 @@ class Client:
         self._count = 0
 
     def send(self, *parts: bytes) -> bytes:
-        """Send a command of which every second part is a literal; returns the tag."""
+        """Send a command of which every second part is a literal; returns the tag; raises Ended."""
         self._count += 1
         tag = b"t%d" % self._count
         octets = tag + b" "
         for number, part in enumerate(parts):
             octets += b"{%d+}\r\n%s" % (len(part), part) if number % 2 else part
-        self.connection.sendall(octets + b"\r\n")
+        try:
+            self.connection.sendall(octets + b"\r\n")
+        except ConnectionError:
+            raise Ended from None
         return tag
 
     def receive(self) -> list[Response]:
         """What has come, when the connection is readable; raises Ended."""
-        octets = self.connection.recv(1 << 16)
+        try:
+            octets = self.connection.recv(1 << 16)
+        except ConnectionResetError:  # it has ended with something unread
+            raise Ended from None
         if not octets:
             if self._reader.half:
                 raise Garbled(f"the connection ends in the middle of {self._reader.half!r}")
@@ -135,10 +141,7 @@ class Client:
     def next_response(self) -> Response:
         """The next response, waited for; raises Ended."""
         while not self._waiting:
-            try:
-                self._waiting = self.receive()
-            except ConnectionResetError:
-                raise Ended from None
+            self._waiting = self.receive()
         return self._waiting.pop(0)
 
     def command(self, *parts: bytes) -> list[Response]:

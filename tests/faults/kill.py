@@ -168,7 +168,7 @@ class Writer:
         """Take what has come, and send the next command when that was all; False when the server died."""
         try:
             responses = self.client.receive()
-        except (Ended, ConnectionResetError):
+        except Ended:
             self.died()
             return False
         for response in responses:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.indexed import Box, log_lines, settle_quickly
-from tests.forked import SECONDS, check_log
+from tests.forked import SECONDS, Forked, check_log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -38,12 +38,26 @@ def test_garbage_beside_the_database(box: Box, suffix: str, octets: int) -> None
     assert len(log_lines(box)) <= 1
 
 
-def wait_for_writes(box: Box, log: Path) -> None:
-    """Until more than a page is in the log of writes of the session that runs."""
+def wait_for_writes(box: Box, imapd: Forked, log: Path) -> None:
+    """Until more than a page is in the log of writes of the session that runs.
+
+    SQLite makes that log when the index is opened and removes it when the last who has it open closes it.  So a session
+    that has asked its index is without one when it has given it up, or has found it damaged and thrown it away (another
+    is made when the client comes back: hence the NOOP), or has ended.
+    """
     end = time.monotonic() + SECONDS
-    while not log.exists() or log.stat().st_size <= PAGE:
+    while size_of(log) <= PAGE:
         assert time.monotonic() < end, (os.listdir(box.path), box.log.read_text())
+        assert imapd.client.command(b"NOOP")[-1].kind == b"OK"
         box.wait()
+
+
+def size_of(path: Path) -> int:
+    """0 when it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut off", "of another time"])
@@ -52,6 +66,11 @@ def test_a_log_of_writes_that_is_not_what_was_written(box: Box, how: str, seed: 
     """A killed session leaves it with much in it."""
     chance = random.Random(seed)
     kept = box.index.read_bytes()
+    with box.session() as imapd:  # so that the log is one of writes to another file than what was kept
+        assert imapd.client.command(b"SELECT INBOX")[-1].kind == b"OK"
+        assert imapd.client.command(b"UID SORT (CC) UTF-8 ALL")[-1].kind == b"OK"
+        assert imapd.client.command(b"UID FETCH 1:* BODY.PEEK[HEADER.FIELDS (X-9)]")[-1].kind == b"OK"
+    assert box.index.read_bytes() != kept
     log = Path(f"{box.index}-wal")
     with box.session([settle_quickly]) as imapd:
         for command in (
@@ -61,7 +80,7 @@ def test_a_log_of_writes_that_is_not_what_was_written(box: Box, how: str, seed: 
             answer = imapd.client.command(command)
             assert answer[-1].kind == b"OK", (answer[-1], box.log.read_text())
             box.wait()
-        wait_for_writes(box, log)
+        wait_for_writes(box, imapd, log)
         imapd.kill()
     if how == "flipped":
         flip(log, chance, chance.choice((1, 10, 100)))

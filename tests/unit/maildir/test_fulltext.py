@@ -345,8 +345,7 @@ def test_what_is_locked_is_left_alone(box, index, capfd) -> None:
 
 def test_a_full_disk_is_told_once_and_it_goes_on_without(box, index, capfd) -> None:
     index.flush()
-    assert index._connection is not None
-    index._connection.execute("PRAGMA max_page_count = 1")
+    index._file.connection().execute("PRAGMA max_page_count = 1")
     for uid in range(1000, 1010):
         box.add(uid, "".join(chr(0x4E00 + number) for number in range(20000)))
     box.put(index)
