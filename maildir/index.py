@@ -239,7 +239,9 @@ class Index(Derived):
         return self._generation is not None
 
     def _store(self, rows: Rows, reading: Reading) -> int:
-        generation = rows.write(lambda: rows.store(reading))
+        generation = rows.told(reading)
+        if generation is None:
+            generation = rows.write(lambda: rows.store(reading))
         if reading.marks:
             viewfile.write(self._path(), generation, reading)
         return generation

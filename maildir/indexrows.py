@@ -275,6 +275,23 @@ class Rows:
             raise columns.Damaged
         return found
 
+    def told(self, reading: Reading) -> int | None:
+        """The generation, when a scan shows nothing that is to be stored: its list is known, and its flags may change.
+
+        That is so again and again while many clients work in a folder, and none need wait for another's transaction.
+        """
+        if reading.marks or not reading.origin or self.number(NAME) is not None or reading.odd():
+            return None
+        row = self._ask(
+            "SELECT value FROM meta WHERE key = 'generation'"
+            " AND ? = (SELECT value FROM meta WHERE key = 'origin')"
+            " AND ? = (SELECT value FROM meta WHERE key = 'uidvalidity')",
+            (reading.origin, reading.uidvalidity),
+        ).fetchone()
+        if row is not None and not isinstance(row[0], int):
+            raise columns.Damaged
+        return None if row is None else row[0]
+
     def store(self, reading: Reading) -> int:
         """Bring bases and view up to date and return the generation; in a transaction."""
         _, uidvalidity = self.meta()

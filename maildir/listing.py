@@ -7,6 +7,7 @@ was not seen is not gone: it is gone when it is missing from a reading during wh
 from __future__ import annotations
 
 import time
+from operator import itemgetter
 
 from maildir import fs, names
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _DOT = ord(".")
+_FIRST = itemgetter(0)
 GUESSED = 16  # messages that are looked for by the names that they can have, which costs less than a large directory
 READINGS = 5  # in so many readings a file cannot be missed each time by chance
 SETTLED_NS = 2_000_000_000  # a directory unchanged for so long has no change hidden in the grain of its clock
@@ -51,7 +53,7 @@ def read(directory: bytes) -> Listing:
     """Read a directory of messages once; names that begin with a dot are none."""
     before = time.time_ns(), fs.stat(directory).st_mtime_ns
     found = fs.listdir(directory)
-    if any([name[0] == _DOT for name in found]):
+    if _DOT in bytes(map(_FIRST, found)):
         found = [name for name in found if name[0] != _DOT]
     settled = before[0] - before[1] > SETTLED_NS and fs.stat(directory).st_mtime_ns == before[1]
     return Listing(directory, found, settled)

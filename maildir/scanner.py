@@ -13,6 +13,7 @@ from bisect import bisect_left
 from couriertcpd import log
 from maildir import fs, heap, listing, lock, names, recent, snapshot, uidlist
 from maildir.anew import rename_anew
+from maildir.before import Before
 from maildir.columns import MASK, SHIFT, SPAN
 from maildir.marks import Marks
 from maildir.nametable import FileNames, NameTable
@@ -22,7 +23,7 @@ from maildir.uidlist import UidList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from maildir.columns import Values
     from maildir.index import Index
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from maildir.uidlistfile import UidListFile
 
 _LOCKED_SECONDS = 0.2  # until a database that somebody else writes to is tried again
+_KEPT = 25000  # names at most that are kept for the next scan
 _MANY = 5000  # messages whose names take memory that is worth while to give back
 _SEEN = bytes(bool(flags & names.SEEN) for flags in range(256))
 
@@ -47,6 +49,7 @@ class Scanner:
         self._expunged = expunged
         self._unwritten: UidList | None = None  # numbers given in memory by scans that may not write
         self._last: Snapshot | None = None
+        self._before: Before | None = None
         self._last_marks = b""  # b"" when a change may have hidden from the last scan
         self._due = False  # whether it is worth another look while nobody waits
         self._warned = False
@@ -73,7 +76,7 @@ class Scanner:
             return self._number()
         listed = self._uid_list.columns()
         seen = listing.read(self._cur)
-        found = None if listed is None else self._fitting(listed, seen, marks) or self._completed(listed, seen, marks)
+        found = None if listed is None else self._matched(listed, seen, marks)
         if found is not None:
             return found
         uid_list = self._uid_list.read()
@@ -95,6 +98,26 @@ class Scanner:
         self._last = Snapshot(stored.uidvalidity, stored.uidnext, stored.uids, stored.flags, file_names)
         self._last_marks, self._due = marks.octets, False
         return self._last
+
+    def _matched(self, listed: UidColumns, seen: listing.Listing, marks: Marks) -> Snapshot | None:
+        """The folder by list and directory; None when the list has to be brought up to date, or is odd."""
+        before, self._before = self._before, None
+        if before is not None and before.listed is listed and before.snapshot is self._last:
+            again = before.renamed(self._cur, seen.names)
+            if again is not None:
+                found = self._took(self._snapshot(listed, again.flags, before.table(), 0), marks, again.whole)
+                return self._keep(found, listed, again.names)
+        fitting = self._fitting(listed, seen, marks)
+        if fitting is not None:
+            return self._keep(fitting, listed, seen.names)
+        return self._completed(listed, seen, marks)
+
+    def _keep(self, found: Snapshot, listed: UidColumns, found_names: Collection[bytes]) -> Snapshot:
+        """Keep what the next scan can be held against, until the client is silent."""
+        table = found.file_names.table
+        if len(found_names) <= _KEPT and table is not None and table.plain:
+            self._before = Before(found, listed, found_names)
+        return found
 
     def _fitting(self, listed: UidColumns, seen: listing.Listing, marks: Marks) -> Snapshot | None:
         """The folder by list and directory as they are; None when they do not fit."""
@@ -119,8 +142,10 @@ class Scanner:
             if len(by_base) != len(listed.keys):
                 return None
         found = [by_base[key] for key in listed.keys]
-        whole = self._snapshot(listed, bytes(names.flags_of_all(found)), NameTable(found), 0)
-        return self._took(whole, None if missing else marks)
+        parts = snapshot.take_apart(found)
+        flags, table = (parts.flags, parts.table()) if parts else (names.flags_of_all(found), NameTable(found))
+        whole = self._took(self._snapshot(listed, bytes(flags), table, 0), marks, not missing)
+        return self._keep(whole, listed, found)
 
     def _joined(self, listed: UidColumns, parts: Parts, fresh: int = 0) -> Snapshot | None:
         joined = parts.in_order(listed.keys)
@@ -138,9 +163,13 @@ class Scanner:
         file_names = FileNames(NameTable(match.names), self._index, match.uids, self._read_names)
         return Snapshot(uid_list.uidvalidity, uid_list.uidnext, match.uids, flags, file_names, fresh)
 
-    def _took(self, found: Snapshot, marks: Marks | None) -> Snapshot:
-        """Note the newest scan; marks are what the folder had when it began, None when that has changed since."""
-        sure = marks is not None and marks.settled and not self._warned
+    def _took(self, found: Snapshot, marks: Marks | None, whole: bool = True) -> Snapshot:
+        """Note the newest scan.
+
+        marks are what the folder had when it began, None when the uid list has changed since; whole says that the
+        reading has shown every message.
+        """
+        sure = marks is not None and marks.settled and whole and not self._warned
         self._last, self._last_marks = found, marks.octets if marks is not None and sure else b""
         self._due = not sure
         table = found.file_names.table
@@ -186,6 +215,7 @@ class Scanner:
         stored = self._index.store()
         if stored or self._index.off:
             self._uid_list.forget()
+            self._before = None
             found.file_names.settle(stored)
             if held and len(found.uids) > _MANY:
                 heap.give_back()

@@ -11,13 +11,17 @@ from maildir.atomic import Replacement
 from maildir.uidcolumns import UidColumns
 from maildir.uidlist import UidList
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
 Mark = tuple[int, int, int]  # of one version of the file: inode, size, mtime in nanoseconds
 
 
 class UidListFile:
     """The uid list of one folder, with the version that was last read."""
 
-    __slots__ = ("_body", "_folder", "_known", "_mark", "path")
+    __slots__ = ("_body", "_columns", "_columns_mark", "_folder", "_known", "_mark", "path")
 
     def __init__(self, folder: bytes) -> None:
         self._folder = folder
@@ -25,14 +29,15 @@ class UidListFile:
         self._known: UidList | None = None
         self._mark: Mark | None = None  # of the version that _known was read from
         self._body: bytes | None = None  # its lines as they stand in the file, when they can be used again
+        self._columns: UidColumns | None = None
+        self._columns_mark: Mark | None = None
 
     def mark(self) -> Mark | None:
         """The mark of the version that is there now; None when there is no file."""
         try:
-            found = fs.stat(self.path)
+            return _mark_of(fs.stat(self.path))
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def read(self) -> UidList | None:
         """The list, None when there is none that can be believed.  Not to be changed; needs no lock."""
@@ -42,11 +47,14 @@ class UidListFile:
         return self._known
 
     def columns(self) -> UidColumns | None:
-        """The list as columns, None when it is not wholly in order; nothing of it is kept."""
-        content = fs.read_if_there(self.path, uidlist.MAX_BYTES)
-        if content is None:
-            return UidColumns(0, 1, array("I"), [])
-        return uidcolumns.parse(content[0]) if content[1].st_size <= uidlist.MAX_BYTES else None
+        """The list as columns, None when it is not wholly in order; not to be changed."""
+        if self._columns is None or self.mark() != self._columns_mark:
+            content = fs.read_if_there(self.path, uidlist.MAX_BYTES)
+            if content is None:
+                return UidColumns(0, 1, array("I"), [])
+            self._columns_mark = _mark_of(content[1])
+            self._columns = uidcolumns.parse(content[0]) if content[1].st_size <= uidlist.MAX_BYTES else None
+        return self._columns
 
     def write(self, listed: UidColumns) -> UidColumns:
         """Replace the list, under the lock; one without a uidvalidity gets it.  Returns what was written."""
@@ -61,6 +69,7 @@ class UidListFile:
     def forget(self) -> None:
         """Keep nothing of the version that was last read."""
         self._known = self._mark = self._body = None
+        self._columns = self._columns_mark = None
 
     def read_locked(self) -> UidList | None:
         """The list, certainly the newest version: what a change must start from, under the lock."""
@@ -73,7 +82,7 @@ class UidListFile:
             self._known = self._mark = self._body = None
             return
         data, found = content
-        mark = found.st_ino, found.st_size, found.st_mtime_ns
+        mark = _mark_of(found)
         known = self._known
         # With the same mark and the same next uid nobody has given a number: parsing again would show nothing else.
         if known is None or mark != self._mark or uidlist.head_of(data) != (known.uidvalidity, known.uidnext):
@@ -128,3 +137,7 @@ class UidListFile:
             log.warn(f"{name}: line 1 is not that of a uid list; all messages have new uids, clients fetch them again")
         elif self._known is not None and self._known.fault:
             log.warn(f"{name}: {self._known.fault}: damaged; repaired, {kept} messages keep their uids")
+
+
+def _mark_of(found: os.stat_result) -> Mark:
+    return found.st_ino, found.st_size, found.st_mtime_ns

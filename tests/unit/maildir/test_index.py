@@ -181,6 +181,23 @@ class TestWhoseValuesTheyAre:
         assert asked == [1]
 
 
+    @pytest.mark.parametrize(("changed", "waits"), [
+        ({}, False), ({"origin": b"list 2"}, True), ({"uidvalidity": 8}, True), ({"marks": MARKS}, True),
+        ({"odd": {1: b"a:2,x"}}, True), ({"origin": b""}, True),
+    ])  # fmt: skip
+    def test_only_what_is_to_be_stored_waits_for_a_writer(self, root, monkeypatch, changed, waits) -> None:
+        monkeypatch.setattr(indexfile, "BUSY_SECONDS", 0.01)
+        stored(root, {1: b"a"}, origin=b"list 1")
+        index = Index(root)
+        other = sqlite3.connect(os.fsdecode(root + b"/courierimapindex"), isolation_level=None)
+        with contextlib.closing(other):
+            other.execute("BEGIN IMMEDIATE")
+            index.offer(reading({1: b"a"}, **{"marks": b"", "origin": b"list 1", "flags": b"\1", **changed}))
+            assert index.store() is not waits
+        assert index.store()
+        assert index.values(indexrows.BASE, [1]) == [b"a"]
+
+
 def test_odd_names_are_replaced_by_every_scan(root) -> None:
     assert stored(root, {1: b"a", 2: b"b"}, odd={1: b"a", 2: b"b:2,SF"}).values(indexrows.NAME, [1, 2]) == [
         b"a",
