@@ -58,7 +58,7 @@ class Driver(Dialogue):
                 if (session.view is None) != (self._view is None):
                     tell("authenticated" if session.view is None else "selected")
                 before, self._view = self._view, session.view
-                if before is not None:
+                if before is not None and not (session.view is not None and session.view.folder is before.folder):
                     self._leave(before)
             event = self._next_event()
             if isinstance(event, fragment.Command):

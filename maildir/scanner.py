@@ -107,10 +107,7 @@ class Scanner:
             if again is not None:
                 found = self._took(self._snapshot(listed, again.flags, before.table(), 0), marks, again.whole)
                 return self._keep(found, listed, again.names)
-        fitting = self._fitting(listed, seen, marks)
-        if fitting is not None:
-            return self._keep(fitting, listed, seen.names)
-        return self._completed(listed, seen, marks)
+        return self._fitting(listed, seen, marks)
 
     def _keep(self, found: Snapshot, listed: UidColumns, found_names: Collection[bytes]) -> Snapshot:
         """Keep what the next scan can be held against, until the client is silent."""
@@ -121,31 +118,32 @@ class Scanner:
 
     def _fitting(self, listed: UidColumns, seen: listing.Listing, marks: Marks) -> Snapshot | None:
         """The folder by list and directory as they are; None when they do not fit."""
-        parts = snapshot.take_apart(seen.names) if len(seen.names) == len(listed.keys) and listed.uidvalidity else None
-        found = None if parts is None else self._joined(listed, parts)
-        return None if found is None else self._took(found, marks)
+        parts = snapshot.take_apart(seen.names) if listed.uidvalidity else None
+        if parts is None:
+            return None
+        found = self._joined(listed, parts)
+        if found is None:
+            return self._completed(listed, seen, parts, marks)
+        return self._keep(self._took(found, marks), listed, seen.names)
 
-    def _completed(self, listed: UidColumns, seen: listing.Listing, marks: Marks) -> Snapshot | None:
-        """The folder by a list of all that is there and a reading during which some of it had its name changed.
+    def _completed(
+        self, listed: UidColumns, seen: listing.Listing, parts: Parts | None, marks: Marks
+    ) -> Snapshot | None:
+        """The folder by a reading during which some messages were renamed, which it shows twice or not at all.
 
         With many clients most readings are such; whoever took the lock to look again would keep all others waiting.
         """
-        by_base = seen.by_base
-        missing = [key for key in listed.keys if key not in by_base]
-        known = len(listed.keys) - len(missing)
-        if not listed.uidvalidity or seen.twins or len(by_base) != known or len(missing) > listing.GUESSED:
+        if parts is not None and parts.twice():
+            parts = None if seen.twins else snapshot.take_apart(list(seen.by_base.values()))
+        missing = None if parts is None else parts.lacking(listed.keys)
+        if parts is None or missing is None or len(missing) > listing.GUESSED:
             return None
-        if not self._expunged.isdisjoint(missing):
+        more = snapshot.take_apart(list(listing.guess(self._cur, missing).values()))
+        whole = None if more is None else parts.with_more(more)
+        found = None if whole is None else self._joined(listed, whole)
+        if whole is None or found is None:
             return None
-        if missing:
-            by_base.update(listing.guess(self._cur, missing))
-            if len(by_base) != len(listed.keys):
-                return None
-        found = [by_base[key] for key in listed.keys]
-        parts = snapshot.take_apart(found)
-        flags, table = (parts.flags, parts.table()) if parts else (names.flags_of_all(found), NameTable(found))
-        whole = self._took(self._snapshot(listed, bytes(flags), table, 0), marks, not missing)
-        return self._keep(whole, listed, found)
+        return self._keep(self._took(found, marks, not missing), listed, whole.found)
 
     def _joined(self, listed: UidColumns, parts: Parts, fresh: int = 0) -> Snapshot | None:
         joined = parts.in_order(listed.keys)

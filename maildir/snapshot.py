@@ -51,10 +51,27 @@ class Parts:
         """The names in the order in which they are here."""
         return NameTable(self.bases, True) if self.plain else NameTable(self.found)
 
+    def lacking(self, keys: list[bytes]) -> list[bytes] | None:
+        """Keys that have no name here; None when there are names without a key."""
+        here = set(self.bases)
+        missing = [key for key in keys if key not in here]
+        return missing if len(here) + len(missing) == len(keys) else None
+
+    def twice(self) -> bool:
+        """Whether a base is here more than once."""
+        return len(set(self.bases)) < len(self.bases)
+
+    def with_more(self, more: Parts) -> Parts:
+        """These names and others."""
+        plain = self.plain and more.plain
+        return Parts(self.found + more.found, self.bases + more.bases, self.flags + more.flags, plain)
+
     def in_order(self, keys: list[bytes]) -> tuple[bytes, NameTable] | None:
         """Flags and names of the messages with these keys; None when these are not all of them, each once."""
+        if len(self.bases) != len(keys):
+            return None
         flags_of = dict(zip(self.bases, self.flags, strict=True))
-        if not len(flags_of) == len(self.bases) == len(keys):
+        if len(flags_of) < len(keys):
             return None
         name_of = None if self.plain else dict(zip(self.bases, self.found, strict=True))
         try:

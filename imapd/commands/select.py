@@ -33,11 +33,14 @@ def examine(session: Session, mailbox: bytes) -> Generator[bytes, None, bytes]:
 
 def _open(session: Session, mailbox: bytes, read_only: bool) -> View:
     # RFC 3501 section 6.3.1: the mailbox selected before is left even when the new one cannot be opened.
-    session.view = None
+    before, session.view = session.view, None
     folder_name = locate(session.account, mailbox)
     if not session.account.exists(folder_name):
         raise No("Mailbox does not exist, or must be subscribed to.", b"NONEXISTENT")
-    folder = Folder(session.account.path(folder_name))
+    if before is not None and before.folder_name == folder_name:
+        folder = before.folder  # which knows it already
+    else:
+        folder = Folder(session.account.path(folder_name))
     try:
         snapshot = folder.scan()
     except OSError as error:

@@ -291,6 +291,16 @@ class TestListing:
         assert seen(inbox.scan()) == {1: b"1.a.h:2,FS", 2: b"2.b.h:2,"}
         assert len(calls) == 1
 
+    def test_of_two_names_the_one_that_is_there_is_taken_without_the_lock(self, inbox, disk, calls, monkeypatch):
+        disk.put("1.a.h:2,FS")
+        disk.put("2.b.h:2,")
+        disk.write_list(b"1 9 3\n1 1.a.h\n2 2.b.h\n")
+        hidden = fs.listdir
+        monkeypatch.setattr(fs, "listdir", lambda path: [*hidden(path), b"2.b.h:2,T"] if b"cur" in path else [])
+        monkeypatch.setattr(lock, "held", lambda folder: pytest.fail("locked"))
+        assert seen(inbox.scan()) == {1: b"1.a.h:2,FS", 2: b"2.b.h:2,"}
+        assert len(calls) == 1
+
     def test_what_was_found_so_is_looked_at_again(self, inbox, disk, calls):
         disk.put("1.a.h:2,")
         disk.put("2.b.h:2,")
