@@ -1,6 +1,7 @@
 """An installation of its own, started and stopped by its rc scripts, as on a real host."""
 
 import imaplib
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -105,6 +106,20 @@ def test_the_other_servers_are_started_and_stopped_too(certified, name, protocol
     assert not answers(port)
     assert run(certified.libexec / "authlib" / "authdaemond", "stop").returncode == 0
     assert processes_of(certified) == []
+
+
+def test_a_copy_of_the_tree_brings_everything_back(service):
+    """Programs, configuration, accounts and mail: all is in the one tree, and nothing elsewhere is needed."""
+    kept = service.prefix.with_name("kept")
+    port = port_of(service.etc / "imapd")
+    assert run("cp", "-a", service.prefix, kept).returncode == 0
+    shutil.rmtree(service.prefix)
+    kept.rename(service.prefix)
+    assert run(service.libexec / "authlib" / "authdaemond", "start").returncode == 0
+    assert run(service.libexec / "imapd.rc", "start").returncode == 0
+    assert eventually(lambda: answers(port))
+    with greeted(port, False) as client:
+        assert log_in(client, "imap")()
 
 
 def test_a_port_that_is_taken_is_logged_and_the_start_can_be_repeated(service):
