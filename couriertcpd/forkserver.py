@@ -33,6 +33,7 @@ import time
 
 from couriertcpd import environ, handover, log, spare, stage, stageserver
 from couriertcpd.pool import Pool
+from couriertcpd.retirement import Retirement
 from couriertcpd.spare import LOG, NEXT, NULL, RETIRE, SIDE, SLOT
 from couriertcpd.stageserver import RECEIVER, REPORT, Spares, StageServer
 from couriertcpd.wakeup import Wakeup
@@ -111,7 +112,7 @@ class Server:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._watch(self._wakeup.descriptor, self._wakeup.drain)
         self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, RECEIVER)
-        self._retire = _retirement()
+        self._retirement = Retirement(RETIRE)
         self._module = _loaded(module_name)
         stage.reused = self._reuse = reuse and getattr(self._module, "REUSABLE", False)
         self._pool = Pool(spares.least, spares.most, self._reuse)
@@ -127,7 +128,6 @@ class Server:
         self._waiting: dict[int, int] = {}  # pid by the descriptor of its pipe
         self._busy: set[int] = set()  # descriptors of those that have a connection and will come back
         self._unexplained: set[int] = set()  # pids of those that ended without having had a connection
-        self._retiring = 0
         self._outdated: set[int] = set()  # descriptors of those that are to end, all of them
         self._told: str | None = None
         self._orphaned = False
@@ -209,6 +209,12 @@ class Server:
         except BlockingIOError:
             return False
 
+    def _abandoned(self) -> bool:
+        """Whether all senders are gone, which the processes that wait may see before the loop does."""
+        hung_up = select.poll()
+        hung_up.register(RECEIVER, 0)
+        return self._orphaned or bool(hung_up.poll(0))
+
     def _turn(self) -> None:
         now = time.monotonic()
         for server in self._others:
@@ -247,7 +253,7 @@ class Server:
 
     def _fill(self) -> None:
         missing = self._pool.missing(time.monotonic())
-        if missing and self._retiring:
+        if missing and self._retirement.calls:
             missing -= self._keep(missing)
         for _ in range(min(missing, FORKS_AT_ONCE)):
             try:
@@ -276,8 +282,7 @@ class Server:
         """Call for as many to end as are too many; whichever is free hears it, so that none with a connection does."""
         surplus = self._pool.surplus(now)
         if surplus:
-            os.write(self._retire, bytes(surplus))
-            self._retiring += surplus
+            self._retirement.call(surplus)
             for _ in range(surplus):
                 self._pool.retired()
 
@@ -288,20 +293,13 @@ class Server:
         self._look_again = now + STALE_SECONDS
         if not self._stale():
             return
-        os.close(self._retire)
-        self._retire = _retirement()
-        for _ in range(self._retiring):
+        for _ in range(self._retirement.renew()):
             self._pool.freed()  # they are told of like the others now
-        self._retiring = 0
         self._outdated = set(self._waiting)
 
     def _keep(self, most: int) -> int:
         """Take back calls to end that nobody has heard yet; returns how many."""
-        try:
-            count = len(os.read(RETIRE, most))
-        except BlockingIOError:
-            return 0
-        self._retiring -= count
+        count = self._retirement.take_back(most)
         for _ in range(count):
             self._pool.freed()
         return count
@@ -338,9 +336,7 @@ class Server:
             pass  # after its connection
         elif descriptor in self._outdated:
             self._pool.retired()
-        elif self._retiring:
-            self._retiring -= 1
-        else:
+        elif not self._retirement.explains_end():
             self._unexplained.add(self._waiting[descriptor])
             self._pool.failed(time.monotonic())
         self._forget(descriptor)
@@ -371,6 +367,8 @@ class Server:
                 self._gone(descriptor)
             if pid in self._unexplained:
                 self._unexplained.remove(pid)
+                if self._abandoned():
+                    continue  # they end because there is nobody to wait for
                 code = os.waitstatus_to_exitcode(status)
                 self._tell(f"signal {-code}" if code < 0 else f"exit status {code}")
 
@@ -379,15 +377,6 @@ class Server:
         if reason != self._told:
             self._told = reason
             log.err(f"{self._module.__name__}: a process that was to wait for connections ended early ({reason})")
-
-
-def _retirement() -> int:
-    """A new pipe at RETIRE, which hears a call to end, or that all are to; returns the end to write to."""
-    read_end, write_end = os.pipe()
-    os.dup2(read_end, RETIRE, inheritable=False)
-    os.close(read_end)
-    os.set_blocking(RETIRE, False)
-    return write_end
 
 
 def _loaded(name: str) -> ModuleType:

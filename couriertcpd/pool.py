@@ -42,7 +42,8 @@ class Pool:
 
     They are replaced when half of them are missing, or a moment after the first has gone: several forks in a row cost
     less, and one at once would compete with the service of the very connection that caused it.
-    With reuse they come back after their connection, so that it takes the half.
+    With reuse they come back after their connection, so that it takes the half, or one that has died: that one may have
+    been woken for a connection, of which only a process that is forked afterwards hears.
     """
 
     def __init__(self, least: int, most: int, reuse: bool = False) -> None:
@@ -54,12 +55,14 @@ class Pool:
         self._lowest = 0  # the fewest idle since _since
         self._since: float | None = None
         self._short_since: float | None = None
+        self._died = False  # one that waited, since the last fork
         self._throttle = Throttle()
 
     def forked(self) -> None:
         """One more waits."""
         self.idle += 1
         self._short_since = None
+        self._died = False
 
     def taken(self, now: float) -> None:
         """One of them has got a connection."""
@@ -81,6 +84,7 @@ class Pool:
     def failed(self, now: float) -> float:
         """One ended without having got a connection; returns for how long none is forked."""
         self._left()
+        self._died = True
         return self.not_forked(now)
 
     def not_forked(self, now: float) -> float:
@@ -104,7 +108,7 @@ class Pool:
             return None
         if 2 * self.idle <= self.target:
             return 0.0
-        if self._reuse:
+        if self._reuse and not self._died:
             return None
         if self._short_since is None:
             self._short_since = now

@@ -74,7 +74,7 @@ def _serve_one(module: ModuleType, receiver: socket.socket, known: dict[bytes, b
 
 def _serve_many(module: ModuleType, receiver: socket.socket, known: dict[bytes, bytes]) -> int:
     queue = _queue()
-    for _ in range(MAX_CONNECTIONS):
+    for left in reversed(range(MAX_CONNECTIONS)):
         arrival = _next_arrival(receiver, queue)
         if arrival is None:
             break
@@ -83,6 +83,8 @@ def _serve_many(module: ModuleType, receiver: socket.socket, known: dict[bytes, 
         handover.close(arrival.descriptors)
         if _run(module, arrival, known) is None:
             return _FAILED  # nobody knows what it has left behind
+        if not left:
+            break  # and not free any more
         del arrival
         _forget_connection(queue.fileno() + 1, known)
         _tell(FREE)

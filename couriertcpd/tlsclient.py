@@ -117,34 +117,40 @@ def _with_tls(context: SSL.Context, sock: socket.socket, server: str) -> SSL.Con
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection = SSL.Connection(context, sock)
-    if server and not _is_address(server):
+    if server and not _address(server):  # the extension is for names only
         connection.set_tlsext_host_name(server.encode("idna"))
     connection.set_connect_state()
     shake_hands(connection, HANDSHAKE_SECONDS, "connect")
     return connection
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> str:
+    """An IP address in its shortest form; empty when the text is none."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
-            socket.inet_pton(family, text)
-            return True
+            return socket.inet_ntop(family, socket.inet_pton(family, text))
         except OSError:
             continue
-    return False
+    return ""
 
 
 def check_name(connection: SSL.Connection, server: str) -> None:
-    """See that the server's certificate is for that name (RFC 6125); raises Refused.
+    """See that the server's certificate is for that name or address (RFC 9525 section 6); raises Refused.
 
-    One without alternative names, as the original's tools make them, is for its CN.
+    One without alternative names, as the original's tools make them, is for its CN, if that is no address.
     """
     certificate = connection.get_peer_certificate(as_cryptography=True)
     names = tlspeer.dns_names(certificate) if certificate is not None else []
+    addresses = tlspeer.addresses(certificate) if certificate is not None else []
     if certificate is not None and not names:
         names = [value for field, value in tlspeer.subject(certificate) if field == "CN"]
-    if not any(_is_for(name.lower(), server.lower()) for name in names):
-        raise Refused(f"Certificate owner mismatch: {', '.join(names) or 'no name in it'}")
+    wanted = _address(server)
+    if wanted:
+        good = wanted in map(_address, addresses)
+    else:
+        good = any(_is_for(name.lower(), server.lower()) for name in names)
+    if not good:
+        raise Refused(f"Certificate owner mismatch: {', '.join([*names, *addresses]) or 'no name in it'}")
 
 
 def _is_for(pattern: str, server: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cryptography.x509 import DNSName, ExtensionNotFound, SubjectAlternativeName
+from cryptography.x509 import DNSName, ExtensionNotFound, IPAddress, SubjectAlternativeName
 from cryptography.x509.oid import ExtensionOID
 
 if TYPE_CHECKING:
@@ -66,12 +66,23 @@ def dump(connection: SSL.Connection, verified: bool) -> bytes:
 
 def dns_names(certificate: Certificate) -> list[str]:
     """The DNS names that the certificate is for."""
+    names = _alternative_names(certificate)
+    return [name for name in names.get_values_for_type(DNSName) if name.isprintable()] if names is not None else []
+
+
+def addresses(certificate: Certificate) -> list[str]:
+    """The IP addresses that the certificate is for, each in its shortest form."""
+    names = _alternative_names(certificate)
+    return [str(address) for address in names.get_values_for_type(IPAddress)] if names is not None else []
+
+
+def _alternative_names(certificate: Certificate) -> SubjectAlternativeName | None:
     try:
         extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
     except (ExtensionNotFound, ValueError):
-        return []
+        return None
     assert isinstance(extension, SubjectAlternativeName)  # noqa: S101
-    return [name for name in extension.get_values_for_type(DNSName) if name.isprintable()]
+    return extension
 
 
 def _local(seconds: float) -> str:

@@ -38,8 +38,8 @@ def main(argv: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     try:
+        _take_over_settings()  # which only root may read
         _enter(options.maildir)
-        _take_over_settings()
         act = {"build": _build, "check": _check, "drop": _drop, "stats": _stats}[options.action]
         rows = [{"folder": _shown(folder), **act(folder)} for folder in _folders(options)]
     except (Refused, OSError) as problem:

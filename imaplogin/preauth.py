@@ -108,5 +108,8 @@ def decide(peer: Peer, who: str, ask: Callable[[], Account]) -> Account:
 
 
 def failed(peer: Peer, who: str) -> None:
-    """The line that fail2ban filters look for."""
-    log.info(f"LOGIN FAILED, {who}, {peer.where}")
+    """The line that fail2ban filters look for.
+
+    There a comma ends a field: a name with one in it could name an address to be shut out.  So it is told as a dot.
+    """
+    log.info(f"LOGIN FAILED, {who.replace(',', '.')}, {peer.where}")

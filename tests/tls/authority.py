@@ -99,6 +99,9 @@ class Authority:
 
 
 def _general(name: str) -> x509.GeneralName:
+    """An address is one, unless `name ` stands before it."""
+    if name.startswith("name "):
+        return x509.DNSName(name.removeprefix("name "))
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

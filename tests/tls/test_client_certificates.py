@@ -11,7 +11,19 @@ import pytest
 from chain import Account, Chain
 
 from tests.tls.authority import Authority, Issued
-from tests.tls.servers import HOW, Servers, Talk, context, log_in, mechanisms, secured, told, until, until_told
+from tests.tls.servers import (
+    HOW,
+    Servers,
+    Talk,
+    ask_for_tls,
+    context,
+    log_in,
+    mechanisms,
+    secured,
+    told,
+    until,
+    until_told,
+)
 
 STRANGERS = Authority("Strangers")
 
@@ -75,6 +87,18 @@ def test_a_certificate_replaces_the_password(
 
 
 @pytest.mark.parametrize("chain", ["prefork"], indirect=True)
+@pytest.mark.parametrize(("how", "field"), [("imap", "EmailAddress"), ("pop3", "EMAILADDRESS"), ("imap", "ou")])
+def test_the_field_is_named_in_any_case(
+    how: str, field: str, servers: Servers, peer: dict[str, str], authority: Authority, account: Account, tmp_path: Path
+) -> None:
+    """And it can be any field of the subject."""
+    which = "OU" if field == "ou" else "emailAddress"
+    shown = client(authority.issue(("CN", "Jane Roe"), (which, account.name)), tmp_path)
+    with secured(servers, how, shown, **{**peer, "TLS_EXTERNAL": field}) as talk:
+        assert external(talk, how).startswith((b"a OK", b"+OK logged in."))
+
+
+@pytest.mark.parametrize("chain", ["prefork"], indirect=True)
 def test_another_identity_is_refused(
     servers: Servers, peer: dict[str, str], authority: Authority, account: Account, tmp_path: Path
 ) -> None:
@@ -131,6 +155,7 @@ V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
     [
         ("imap", "a stranger's", V1_2), ("imap", "a stranger's", V1_3), ("imap+starttls", "a stranger's", V1_3),
         ("imap", "expired", V1_3), ("imap", "none", V1_2), ("imap", "none", V1_3), ("imap+starttls", "none", V1_3),
+        ("pop3", "a stranger's", V1_3), ("pop3", "none", V1_2), ("pop3+stls", "none", V1_3),
     ],
 )  # fmt: skip
 def test_a_certificate_that_will_not_do(
@@ -143,11 +168,12 @@ def test_a_certificate_that_will_not_do(
     shown = context(**limits) if which == "none" else client(issued, tmp_path, **limits)
     lines = [f"INFO: IP, couriertls: accept: {ERRORS[which]}"]
     with Talk(servers.port(how, **{**peer, "TLS_VERIFYPEER": "REQUIREPEER"})) as talk:
-        if how == "imap+starttls":
+        if "+" in how:
             talk.line()
-            talk.ask(b"s STARTTLS")
-            lines = ["DEBUG: Connection, IP, PORT", *lines, "DEBUG: Disconnected, IP, PORT, time=N"]
+            ask_for_tls(talk, how)
+            gone = "DEBUG: Disconnected, IP, PORT" + ", time=N" * how.startswith("imap")
+            lines = ["DEBUG: Connection, IP, PORT", *lines, gone]
         with contextlib.suppress(OSError):
             talk.secure(shown)
-            assert b"* OK" not in talk.rest()
+            assert b"OK" not in talk.rest()
     until_told(chain, talk.address, *lines)

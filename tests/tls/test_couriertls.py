@@ -112,6 +112,38 @@ def test_a_client_asks_for_the_name(program: Program, servers: Servers, authorit
 
 
 @ONE_FORM
+@pytest.mark.parametrize(
+    ("asked", "names", "good"),
+    [
+        ("192.0.2.7", ("mail.example", "192.0.2.7"), True),
+        ("2001:db8::7", ("192.0.2.7", "2001:db8:0:0::7"), True),
+        ("2001:0DB8:0::0007", ("2001:db8::7",), True),
+        ("mail.example", ("mail.example", "192.0.2.7"), True),
+        ("192.0.2.8", ("mail.example", "192.0.2.7"), False),
+        ("192.0.2.7", ("mail.example",), False),
+        ("192.0.2.7", (), False),
+        ("192.0.2.7", ("name 192.0.2.7",), False),
+        ("192.0.2.7", ("name *.0.2.7",), False),
+        ("192.0.2.7", ("::ffff:192.0.2.7",), False),
+        ("mail.example", ("192.0.2.7",), True),
+        ("192.0.2.7.example", ("192.0.2.7",), False),
+    ],
+)
+def test_a_client_looks_for_an_address(
+    asked: str, names: tuple[str, ...], good: bool, program: Program, servers: Servers, authority: Authority,
+    trusted: str, tmp_path: Path,
+) -> None:  # fmt: skip
+    """An address counts as one of the alternative names only: not in the CN, and not where a name stands (RFC 9525)."""
+    subject = ("CN", "192.0.2.7" if not names or names[0].startswith("name") else "mail.example")
+    certificate = authority.issue(subject, names=names).put(tmp_path / "server.pem")
+    port = servers.port("imap", TLS_CERTFILE=str(certificate)).port
+    place = ["-host=127.0.0.1", f"-port={port}", f"-verify={asked}"]
+    done = program.run(*place, given=LOGOUT, TLS_TRUSTCERTS=trusted)
+    assert (done.returncode, b"* OK" in done.stdout) == ((0, True) if good else (1, False)), done.stderr
+    assert done.stderr.startswith(b"Certificate owner mismatch: ") != good
+
+
+@ONE_FORM
 def test_a_client_believes_no_stranger(program: Program, servers: Servers, tmp_path: Path) -> None:
     (tmp_path / "strangers.pem").write_bytes(Authority("Strangers").pem)
     place = ["-host=127.0.0.1", f"-port={servers.port('imap').port}", "-verify=mail.example"]

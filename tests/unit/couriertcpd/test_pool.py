@@ -120,6 +120,19 @@ def test_with_reuse_a_few_that_are_busy_are_waited_for() -> None:
     assert (pool.idle, pool.missing(1.0)) == (2, 2)
 
 
+def test_with_reuse_one_that_has_died_is_replaced() -> None:
+    pool = Pool(4, 16, reuse=True)
+    for _ in range(4):
+        pool.forked()
+    pool.failed(0.0)
+    assert pool.missing(0.0) == 0
+    assert pool.wait(0.0) == LINGER_SECONDS
+    assert pool.missing(LINGER_SECONDS) == 1
+    pool.forked()
+    pool.taken(1.0)
+    assert pool.wait(1.0) is None
+
+
 def test_a_loop_of_failures_is_slow() -> None:
     pool = filled(1, 4)
     pauses = []

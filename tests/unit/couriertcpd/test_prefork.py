@@ -323,6 +323,7 @@ def test_the_end(serve, watch, number: int) -> None:
     assert (first.line(), second.line()) == ("BYE first", "BYE second")
     assert server.tcpd.process.wait(SECONDS) == 0
     assert all(process.ends() for process in processes)
+    server.tcpd.stop()
     assert b"ended" not in server.tcpd.log
 
 
@@ -423,6 +424,7 @@ def test_sighup_brings_new_code_and_settings_and_leaves_sessions(serve, tmp_path
     old.go_on()  # the fork server of the second stage is there as long as somebody may need it
     assert [old.ask("how"), old.ask("env COLOUR")] == ["spare", "red"]
     server.until(lambda: server.connections() == 1)
+    server.tcpd.stop()
     assert b"ended" not in server.tcpd.log
 
 
@@ -478,6 +480,25 @@ def test_reused_processes_serve_one_client_after_another(serve) -> None:
     talk.ask("fail")
     server.tcpd.expect("ERR: first: internal error")
     assert failed not in {server.talk().pid() for _ in range(8)}
+
+
+def test_a_reused_process_that_has_served_enough_makes_room_in_silence(serve, tmp_path: Path) -> None:
+    folder = tmp_path / "enough"
+    folder.mkdir()
+    chain = tinystages.make(folder)
+    with (folder / "first.py").open("a") as module:
+        module.write("from couriertcpd import spare\nspare.MAX_CONNECTIONS = 3\n")
+    server = serve(program=chain, env={**environ.everything(), b"COURIER_REUSE": b"1"})
+    served: dict[int, int] = {}
+    for _ in range(14):
+        talk = server.talk()
+        pid = talk.pid()
+        served[pid] = served.get(pid, 0) + 1
+        talk.close()
+        server.until(lambda: server.connections() == 0)
+    assert max(served.values()) <= 3
+    server.tcpd.stop()
+    assert b"ended" not in server.tcpd.log
 
 
 def test_names_are_looked_up_before_the_connection_is_handed_on(serve, start, tmp_path: Path) -> None:

@@ -166,6 +166,18 @@ def test_loginexec_and_a_wrapper(chain: Chain) -> None:
     assert not hook.exists()
 
 
+def test_messages_are_those_of_the_inbox(chain: Chain) -> None:
+    """New ones too; not those of folders, and what has no name of a message is none."""
+    kim = made(chain, "pop3-inbox@example.net")
+    for place in ("cur/2.b:2,S", "new/1.a", ".Sub/cur/3.c:2,", ".Trash/new/4.d", "tmp/5.e", "cur/.hidden"):
+        (kim.maildir / place).parent.mkdir(parents=True, exist_ok=True)
+        (kim.maildir / place).write_bytes(b"a: b\n\nx\n")
+    kim.own()
+    with Talk(chain) as talk:
+        assert talk.log_in(kim) == b"+OK logged in."
+        assert talk.ask(b"STAT") == b"+OK 2 22"
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_mail_is_served_as_the_account(chain: Chain) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from couriertcpd import environ
-from imaplogin import imaplogin, preauth
+from imaplogin import imaplogin, pop3login, preauth
 
 
-def served(prepare: Callable[[], None], argv: list[str]) -> tuple[socket.socket, int, int]:
+def served(
+    prepare: Callable[[], None], argv: list[str], main: Callable[[list[str]], int] = imaplogin.main
+) -> tuple[socket.socket, int, int]:
     """Run the stage in a child: the client's socket, the read end of its log, its pid."""
     client, server = socket.socketpair()
     log_read, log_write = os.pipe()
@@ -27,7 +29,7 @@ def served(prepare: Callable[[], None], argv: list[str]) -> tuple[socket.socket,
             for name in ("TCPREMOTEIP", "TCPREMOTEPORT", "TCPLOCALPORT", "IMAP_TLS_REQUIRED"):
                 environ.drop(name)
             prepare()
-            os._exit(imaplogin.main(argv))
+            os._exit(main(argv))
         finally:
             os._exit(77)
     server.close()
@@ -55,6 +57,20 @@ def test_a_login_that_takes_too_long_is_ended() -> None:
         assert lines.readline() == b""
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert everything(log).splitlines()[0] == "DEBUG: Connection, ip=[127.0.0.1], port=[N/A]"
+
+
+def test_a_login_by_pop3_that_takes_too_long_is_ended_without_a_word() -> None:
+    def hurry() -> None:
+        preauth.LOGIN_SECONDS = 1
+
+    client, log, pid = served(hurry, ["pop3login", "pop3d", "Maildir"], pop3login.main)
+    with client, client.makefile("rb") as lines:
+        assert lines.read() == b"+OK Hello there.\r\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert everything(log).splitlines() == [
+        "DEBUG: Connection, ip=[127.0.0.1], port=[N/A]",
+        "DEBUG: Disconnected, ip=[127.0.0.1], port=[N/A]",
+    ]
 
 
 def test_a_client_that_goes_is_logged() -> None:

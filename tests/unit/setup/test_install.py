@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -139,3 +140,31 @@ def test_an_ordinary_user_can_install(installed_tree, tmp_path_factory):
     assert done.stderr == ""
     assert stat.S_IMODE((place / "inst" / "bin" / "imapd").stat().st_mode) == 0o755
     assert (place / "inst" / "etc" / "imapd").stat().st_uid == nobody.pw_uid
+
+
+def test_programs_and_pages_elsewhere(tmp_path):
+    """--bindir and --mandir of old: /usr/local/bin, /usr/local/man."""
+    make("install", "prefix=/opt/courier", "bindir=/usr/bin", "mandir=/usr/man", f"DESTDIR={tmp_path}")
+    assert (tmp_path / "usr" / "bin" / "imapd").is_file()
+    assert not (tmp_path / "opt" / "courier" / "bin").exists()
+    assert not (tmp_path / "opt" / "courier" / "man").exists()
+    assert "bindir=/usr/bin\n" not in (tmp_path / "opt/courier/libexec/imapd.rc").read_text()
+    assert 'bindir="/usr/bin"' in (tmp_path / "opt/courier/libexec/imapd.rc").read_text()
+    shipped = {str(path.relative_to(SOURCE / "share" / "man")) for path in (SOURCE / "share/man").rglob("*.[0-9]")}
+    pages = files_below(tmp_path / "usr" / "man")
+    assert pages == shipped
+    for name in pages:
+        left = re.findall(r"@[a-z]+@", (tmp_path / "usr" / "man" / name).read_text())
+        assert left == [], name
+
+
+def test_a_page_is_found_in_the_tree(installed_tree):
+    """With MANPATH, as a profile sets it."""
+    if shutil.which("man") is None:
+        pytest.skip("man is not installed")
+    for page in ("imapd", "pop3d", "couriertls", "mkimapdcert"):
+        done = subprocess.run(
+            ["man", "-w", page], env={"MANPATH": str(installed_tree.man), "PATH": "/usr/bin:/bin"},
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        assert done.stdout.startswith(f"{installed_tree.man}/man"), done.stderr

@@ -1,92 +1,33 @@
 """An installation of its own, started and stopped by its rc scripts, as on a real host."""
 
 import imaplib
-import os
-import pwd
+import shutil
 import socket
-import ssl
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import InstalledTree, make
+from conftest import InstalledTree
 
-PASSWORD = "correct horse"
-SECONDS = 30
-ANYBODY = ssl.create_default_context()
-ANYBODY.check_hostname, ANYBODY.verify_mode = False, ssl.CERT_NONE
-
-
-def run(*command: str | Path, text: str = "") -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([str(word) for word in command], input=text, capture_output=True, text=True, timeout=SECONDS)
-
-
-def set_in(path: Path, **settings: str) -> None:
-    """Add assignments to a configuration file; the later one counts."""
-    with path.open("a") as file:
-        file.writelines(f'{name}="{value}"\n' for name, value in settings.items())
-
-
-def port_of(path: Path, prefix: str = "") -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    set_in(path, **{f"{prefix}PORT": str(port), f"{prefix}ADDRESS": "127.0.0.1"})
-    return port
-
-
-def eventually(happens: Callable[[], bool]) -> bool:
-    """Whether it happens in time.  A start returns as soon as the logger runs, like the original's."""
-    deadline = time.monotonic() + SECONDS
-    while not happens() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return happens()
-
-
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=SECONDS).close()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
-def processes_of(tree: InstalledTree) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().decode(errors="replace").replace("\0", " ")
-        except OSError:
-            continue  # it has ended
-        if f"{tree.prefix}/" in line:
-            found.append(line)
-    return found
+from tests.unit.setup.host import (
+    PASSWORD,
+    SECONDS,
+    answers,
+    eventually,
+    greeted,
+    installed,
+    log_in,
+    port_of,
+    processes_of,
+    run,
+    set_in,
+)
 
 
 @pytest.fixture(scope="module")
 def service(installed_tree: InstalledTree) -> InstalledTree:
-    """An installation with one account, alice."""
-    prefix = Path(tempfile.mkdtemp(prefix="service.", dir=installed_tree.prefix.parent))
-    prefix.chmod(0o755)
-    make("install", "install-configure", f"prefix={prefix}", f"piddir={prefix}/run")
-    tree = InstalledTree(prefix)
-    home = prefix / "home"
-    home.mkdir()
-    owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    assert run(tree.bin / "maildirmake", home / "Maildir").returncode == 0
-    for path in (home, *home.rglob("*")):
-        os.chown(path, owner.pw_uid, owner.pw_gid)
-    fields = [f"home={home}", f"uid={owner.pw_uid}", f"gid={owner.pw_gid}", "mail=Maildir"]
-    assert run(tree.sbin / "userdb", "alice", "set", *fields).returncode == 0
-    password = run(tree.sbin / "userdbpw", "-md5", text=f"{PASSWORD}\n").stdout
-    assert run(tree.sbin / "userdb", "alice", "set", "systempw", text=password).returncode == 0
-    assert run(tree.sbin / "makeuserdb").returncode == 0
-    set_in(tree.etc / "authdaemonrc", authmodulelist="authuserdb", LOGGEROPTS=f"-file={prefix}/authlog")
-    set_in(tree.etc / "imapd", LOGGEROPTS=f"-name=imapd -file={prefix}/log")
-    return tree
+    return installed(Path(tempfile.mkdtemp(prefix="service.", dir=installed_tree.prefix.parent)))
 
 
 @pytest.fixture(autouse=True)
@@ -132,15 +73,6 @@ def test_start_serve_stop(service):
 SERVERS = [("imapd-ssl", "imap", True), ("pop3d", "pop3", False), ("pop3d-ssl", "pop3", True)]
 
 
-def greeted(port: int, tls: bool) -> socket.socket:
-    """A connection with its greeting read."""
-    client = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
-    if tls:
-        client = ANYBODY.wrap_socket(client)
-    assert b"OK" in client.recv(4096)
-    return client
-
-
 @pytest.fixture(scope="module")
 def certified(service: InstalledTree) -> InstalledTree:
     """The same with certificates of its own."""
@@ -176,21 +108,18 @@ def test_the_other_servers_are_started_and_stopped_too(certified, name, protocol
     assert processes_of(certified) == []
 
 
-def log_in(client: socket.socket, protocol: str) -> Callable[[], bool]:
-    """Log alice in; what tells whether her session goes on."""
-    if protocol == "imap":
-        client.sendall(f'a LOGIN alice "{PASSWORD}"\r\n'.encode())
-        assert client.recv(4096).startswith(b"a OK")
-    else:
-        for line in (b"USER alice", b"PASS " + PASSWORD.encode()):
-            client.sendall(line + b"\r\n")
-            assert client.recv(4096).startswith(b"+OK")
-
-    def goes_on() -> bool:
-        client.sendall(b"n NOOP\r\n" if protocol == "imap" else b"NOOP\r\n")
-        return b"OK" in client.recv(4096)
-
-    return goes_on
+def test_a_copy_of_the_tree_brings_everything_back(service):
+    """Programs, configuration, accounts and mail: all is in the one tree, and nothing elsewhere is needed."""
+    kept = service.prefix.with_name("kept")
+    port = port_of(service.etc / "imapd")
+    assert run("cp", "-a", service.prefix, kept).returncode == 0
+    shutil.rmtree(service.prefix)
+    kept.rename(service.prefix)
+    assert run(service.libexec / "authlib" / "authdaemond", "start").returncode == 0
+    assert run(service.libexec / "imapd.rc", "start").returncode == 0
+    assert eventually(lambda: answers(port))
+    with greeted(port, False) as client:
+        assert log_in(client, "imap")()
 
 
 def test_a_port_that_is_taken_is_logged_and_the_start_can_be_repeated(service):
