@@ -12,6 +12,7 @@ from imapd.errors import No
 from imapd.session import Session
 from imapd.view import View
 from imapd.wire.lexer import Arguments
+from maildir import heap
 from maildir.account import Account
 from maildir.folder import Folder
 
@@ -114,3 +115,19 @@ def test_large_values_are_told_before_there_are_many(session: Session, tmp_path:
     assert max(map(len, pieces)) < 200_000
     lines = b"".join(pieces).split(b"\r\n* ")
     assert [line.removeprefix(b"* ").split()[0] for line in lines] == [b"%d" % number for number in range(1, 21)]
+
+
+def test_memory_for_many_messages_is_kept_until_the_client_is_silent(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(heap, "_expected", 0)
+    monkeypatch.setattr(heap, "_call", lambda name, *numbers: called.append(name))
+    told(session, b"1:3 FLAGS")
+    assert called == []
+    told(session, b"1:* FLAGS")
+    assert set(called) == {"mallopt"}
+    while session.idle() is not None:
+        pass
+    assert called[-1] == "malloc_trim"
+    assert called.count("malloc_trim") == 1
