@@ -14,7 +14,6 @@ a CR before it becomes CRLF, and nothing else changes.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from mmap import MADV_DONTNEED, PAGESIZE
 
@@ -42,13 +41,14 @@ def wire_octets(octets: Octets, start: int, end: int) -> int:
 class LineEnds:
     """Counts over one message's octets, each octet of which is counted once and a bit."""
 
-    __slots__ = ("_bare", "_last", "_lf", "octets")
+    __slots__ = ("_bare", "_is_plain", "_last", "_lf", "octets")
 
     def __init__(self, octets: Octets) -> None:
         self.octets = octets
-        self._lf = array("Q", (0,))  # LFs before block n
-        self._bare = array("Q", (0,))  # of these, the ones without CR
+        self._lf = [0]  # LFs before block n
+        self._bare = [0]  # of these, the ones without CR
         self._last = (0, 0, 0)  # a range, and its LFs: the two questions are mostly asked about the same one
+        self._is_plain: bool | None = None  # whether no CR is in it at all
 
     def newlines(self, start: int, end: int) -> int:
         """The number of LF in octets[start:end]."""
@@ -67,10 +67,10 @@ class LineEnds:
         if end - start <= 2 * _BLOCK:
             if start >= end:
                 return 0
-            lf = self.newlines(start, end)
-            if isinstance(octets, bytes) and octets.find(b"\r", max(start - 1, 0), end) < 0:
-                return end - start + lf
-            return end - start + lf - _crlf(octets, start, end)
+            size = end - start + self.newlines(start, end)
+            if self._is_plain is None:
+                self._is_plain = isinstance(octets, bytes) and b"\r" not in octets
+            return size if self._is_plain else size - _crlf(octets, start, end)
         first, last = self._between(start, end)
         near = _bare(octets, start, first * _BLOCK) + _bare(octets, last * _BLOCK, end)
         return end - start + self._bare[last] - self._bare[first] + near
