@@ -43,7 +43,7 @@ def _append(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None
         return
     pieces.append(b"(")
     for child in part.children:
-        _append(pieces, child, extended, utf8)
+        (_append if child.children else _append_single)(pieces, child, extended, utf8)
     pieces.append(b" " + nstring(part.subtype, utf8))
     if extended:
         pieces.append(b" " + _parameters(part.parameters, utf8) + _extension(part.fields, utf8))
@@ -54,12 +54,13 @@ def _append_single(pieces: list[bytes], part: Part, extended: bool, utf8: bool) 
     before, encoding, after = _told(part, utf8)
     if not encoding:
         encoding = b'"7bit"' if _is_ascii(part) else b'"8bit"'
-    pieces.append(b"%b%b %d" % (before, encoding, part.wire_octets()))
+    body, end, line_ends = part.header.body, part.end, part.line_ends
+    pieces.append(b"%b%b %d" % (before, encoding, line_ends.wire_octets(body, end)))
     if part.message is not None:
         pieces.append(b" " + envelope.render(part.message.header, utf8) + b" ")
         _append(pieces, part.message, extended, utf8)
     if part.message is not None or part.maintype == b"text":
-        pieces.append(b" %d" % part.newlines())
+        pieces.append(b" %d" % line_ends.newlines(body, end))
     pieces.append(after if extended else b")")
 
 

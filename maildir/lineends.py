@@ -29,7 +29,7 @@ _BLOCK = 1 << 18  # octets between two remembered counts, and of an mmap copied 
 def newlines(octets: Octets, start: int, end: int) -> int:
     """The number of LF in octets[start:end]."""
     if isinstance(octets, bytes):
-        return _count_in(octets, b"\n", start, end)
+        return _lf(octets[start:end])
     return _count(octets, b"\n", start, end)
 
 
@@ -53,10 +53,11 @@ class LineEnds:
     def newlines(self, start: int, end: int) -> int:
         """The number of LF in octets[start:end]."""
         if end - start <= 2 * _BLOCK:
-            counted = self._last
-            if counted[0] != start or counted[1] != end:
-                counted = self._last = (start, end, newlines(self.octets, start, end))
-            return counted[2]
+            known_start, known_end, found = self._last
+            if known_start != start or known_end != end:
+                found = newlines(self.octets, start, end)
+                self._last = start, end, found
+            return found
         first, last = self._between(start, end)
         near = newlines(self.octets, start, first * _BLOCK) + newlines(self.octets, last * _BLOCK, end)
         return self._lf[last] - self._lf[first] + near
@@ -123,11 +124,14 @@ def _count(octets: Octets, what: bytes, start: int, end: int) -> int:
 
 def _count_in(octets: bytes, what: bytes, start: int, end: int) -> int:
     if what == b"\n":
-        # count() looks at each octet, replace() leaps from one to the next.
-        octets = octets[start:end]
-        return len(octets) - len(octets.replace(b"\n", b""))
+        return _lf(octets[start:end])
     # Mail on disk has hardly ever a CR, and one octet is found faster than two.
     return octets.count(what, start, end) if octets.find(b"\r", start, end) >= 0 else 0
+
+
+def _lf(octets: bytes) -> int:
+    # count() looks at each octet, replace() leaps from one to the next.
+    return len(octets) - len(octets.replace(b"\n", b""))
 
 
 def find(octets: Octets, what: bytes, start: int, end: int) -> int:
