@@ -10,9 +10,10 @@ leaves them out): one language as a string, several as a list.
 from __future__ import annotations
 
 from imapd import envelope
-from imapd.headertext import nstring
+from imapd.headertext import is_plain, nstring
 from maildir import rfc2231
 from maildir.lineends import let_go
+from maildir.memory import Memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MAX_LANGUAGES = 100  # of one part
 MAX_REMEMBERED = 512  # parts' fields that are remembered as they are told: many have the same ones
 MAX_OCTETS = 300  # of one of them
 
+_EXTENSION = frozenset((b"content-disposition", b"content-language", b"content-location"))
 _BLOCK = 1 << 16  # octets that are looked through at once for 8-bit ones
 
 
@@ -41,7 +43,7 @@ def _append(pieces: list[bytes], part: Part, extended: bool, utf8: bool) -> None
         return
     pieces.append(b"(")
     for child in part.children:
-        _append(pieces, child, extended, utf8)
+        (_append if child.children else _append_single)(pieces, child, extended, utf8)
     pieces.append(b" " + nstring(part.subtype, utf8))
     if extended:
         pieces.append(b" " + _parameters(part.parameters, utf8) + _extension(part.fields, utf8))
@@ -52,29 +54,28 @@ def _append_single(pieces: list[bytes], part: Part, extended: bool, utf8: bool) 
     before, encoding, after = _told(part, utf8)
     if not encoding:
         encoding = b'"7bit"' if _is_ascii(part) else b'"8bit"'
-    pieces.append(b"%b%b %d" % (before, encoding, part.wire_octets()))
+    body, end, line_ends = part.header.body, part.end, part.line_ends
+    pieces.append(b"%b%b %d" % (before, encoding, line_ends.wire_octets(body, end)))
     if part.message is not None:
         pieces.append(b" " + envelope.render(part.message.header, utf8) + b" ")
         _append(pieces, part.message, extended, utf8)
     if part.message is not None or part.maintype == b"text":
-        pieces.append(b" %d" % part.newlines())
+        pieces.append(b" %d" % line_ends.newlines(body, end))
     pieces.append(after if extended else b")")
 
 
-_remembered: dict[tuple[object, ...], Told] = {}
+_remembered = Memory()  # Told by what the header says
 
 
 def _told(part: Part, utf8: bool) -> Told:
     """What the header alone says: all before the encoding, the encoding or b"", and the extension data."""
     # A header goes with two types where the part is shown as text/plain because it cannot be divided.
     key = part.maintype, part.subtype, utf8, *part.fields.items()
-    told = _remembered.get(key)
+    told: Told | None = _remembered[key]
     if told is None:
         told = _tell(part, utf8)
         if sum(map(len, told)) <= MAX_OCTETS and sum(map(len, part.fields.values())) <= MAX_OCTETS:
-            if len(_remembered) >= MAX_REMEMBERED:
-                _remembered.clear()
-            _remembered[key] = told
+            _remembered.remember(key, told, MAX_REMEMBERED)
     return told
 
 
@@ -97,6 +98,8 @@ def _tell(part: Part, utf8: bool) -> Told:
 
 def _extension(fields: dict[bytes, bytes], utf8: bool) -> bytes:
     """Disposition, languages and location."""
+    if _EXTENSION.isdisjoint(fields):
+        return b" NIL NIL NIL"
     return b" %b %b %b" % (
         _disposition(fields.get(b"content-disposition"), utf8),
         _languages(fields.get(b"content-language"), utf8),
@@ -107,7 +110,10 @@ def _extension(fields: dict[bytes, bytes], utf8: bool) -> bytes:
 def _parameters(parameters: Parameters, utf8: bool) -> bytes:
     if not parameters:
         return b"NIL"
-    return b"(" + b" ".join(nstring(text, utf8) for parameter in parameters for text in parameter) + b")"
+    texts = [text for parameter in parameters for text in parameter]
+    if is_plain(b"".join(texts)):
+        return b'("' + b'" "'.join(texts) + b'")'
+    return b"(" + b" ".join([nstring(text, utf8) for text in texts]) + b")"
 
 
 def _disposition(value: bytes | None, utf8: bool) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from imapd.headertext import is_plain, nstring
 from maildir import addresses
+from maildir.memory import Memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ _NAMES = frozenset(
 MAX_REMEMBERED = 4096  # addresses, and whole fields, that are remembered as they are told: most come again and again
 MAX_OCTETS = 200  # of one of them
 
-_addresses: dict[bytes, bytes] = {}
-_fields: dict[bytes, bytes] = {}
+_addresses = Memory()
+_fields = Memory()
 
 
 def render(header: Header, utf8: bool = False) -> bytes:
@@ -59,10 +60,10 @@ def _people(value: bytes, utf8: bool) -> bytes:
     """The addresses of a field, b"" when there are none."""
     if utf8:
         return _list([_address(person, utf8) for person in addresses.parse(value)])
-    told = _fields.get(value)
+    told: bytes | None = _fields[value]
     if told is None:
         pieces = addresses.split(value)
-        known = [_addresses.get(piece) or _usual(piece) for piece in [piece.lstrip(b" ") for piece in pieces]]
+        known = [_addresses[piece] or _usual(piece) for piece in [piece.lstrip(b" ") for piece in pieces]]
         if known and all(known):
             told = _list(known)
         else:
@@ -81,11 +82,9 @@ def _usual(piece: bytes) -> bytes:
     return told
 
 
-def _remember(memory: dict[bytes, bytes], value: bytes, told: bytes) -> None:
+def _remember(memory: Memory, value: bytes, told: bytes) -> None:
     if len(value) <= MAX_OCTETS and len(told) <= 2 * MAX_OCTETS:
-        if len(memory) >= MAX_REMEMBERED:
-            memory.clear()
-        memory[value] = told
+        memory.remember(value, told, MAX_REMEMBERED)
 
 
 def _address(person: Address, utf8: bool) -> bytes:

@@ -105,20 +105,21 @@ class FetchItem:
     render       octets of `NAME value` for one message; an iterable where the value may be large
     column       instead, where it reads NOTHING: for many messages of a view at once, by their indexes, what goes into
                  the template
+    literal      where the value is told as a literal: its octets for one message, and these alone are remembered
     kind         what its octets are remembered as in the folder's index, b"" where they are not but are few, None where
                  they may be many; only of what is the same for every session, and for as long as the message is there
     basis        what is remembered beside it, and tells it when only that is known
     sets_seen    tells whether fetching it as asked sets \Seen
     """
 
-    __slots__ = ("basis", "column", "kind", "name", "reads", "render", "sets_seen", "template")
+    __slots__ = ("basis", "column", "kind", "literal", "name", "reads", "render", "sets_seen", "template")
 
     def __init__(
         self, name: bytes, reads: int | Callable[[Item], int],
         render: Callable[[Session, Message, Item], bytes | Iterable[bytes]] | None = None,
         column: Callable[[View, Sequence[int]], Sequence[bytes | int]] | None = None,
         sets_seen: Callable[[Item], bool] | None = None, kind: Callable[[Item], bytes | None] | None = None,
-        template: bytes = b"%b", basis: Basis | None = None,
+        template: bytes = b"%b", basis: Basis | None = None, literal: Callable[[Message, Item], bytes] | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.reads: Callable[[Item], int] = (lambda item: reads) if isinstance(reads, int) else reads
@@ -128,6 +129,14 @@ class FetchItem:
         self.kind: Callable[[Item], bytes | None] = kind or (lambda item: None)
         self.template = template
         self.basis = basis
+        self.literal = literal
+
+    def value(self, session: Session, message: Message, item: Item) -> bytes:
+        """What is remembered: the octets of the literal, or of `NAME value`."""
+        if self.literal is not None:
+            return self.literal(message, item)
+        told = self.render(session, message, item)
+        return told if isinstance(told, bytes) else b"".join(told)
 
 
 def _one_of(

@@ -11,6 +11,7 @@ from bisect import bisect_left
 
 from couriertcpd import log
 from imapd.errors import No
+from imapd.fetchlines import Lines
 from imapd.message import Message
 from imapd.wire import response
 
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from imapd.feature import Basis, FetchItem
+    from imapd.fetchlines import Column
     from imapd.session import Session
     from imapd.view import View
     from imapd.wire.fetchatt import Item
 
     Rows = list[tuple[FetchItem, Item]]
-    Column = list[bytes | int | None]
 
-BLOCK = 256  # uids whose columns are in memory at once; a multiple of columns.SPAN
+BLOCK = 256  # uids; a multiple of columns.SPAN
+_MOST_BLOCKS = 4  # whose values are in memory at once
+_REMEMBERED_OCTETS = 1 << 18  # of such values, if they are as large as those before them
 _OCTETS = 65536  # of what was worked out, after which it is told
 
 # A list of header fields that was never asked for before is remembered when it is asked of so many messages at once.
@@ -41,17 +44,20 @@ def can_tell(rows: Rows) -> bool:
 def answers(session: Session, view: View, indexes: Sequence[int], rows: Rows) -> Generator[bytes, None, No | None]:
     """The responses; returns what was wrong with some of the messages."""
     kinds = _kinds(view, rows, len(indexes))
-    template = b"* %d FETCH (" + b" ".join([row.template for row, _ in rows]) + b")\r\n"
+    lines = Lines(rows)
+    if indexes and indexes[-1] - indexes[0] + 1 == len(indexes):
+        indexes = range(indexes[0], indexes[-1] + 1)
     problem = None
-    start = 0
+    start, blocks = 0, 1
     while start < len(indexes):
-        # A block ends where one of the index's does: none is read twice.
-        border = (view.uids[indexes[start]] // BLOCK + 1) * BLOCK
+        # A stretch ends where a block of the index does: none is read twice.
+        border = (view.uids[indexes[start]] // BLOCK + blocks) * BLOCK
         end = bisect_left(indexes, border, start, key=view.uids.__getitem__)
-        block = _Block(session, view, indexes[start:end], rows, kinds)
-        yield from block.lines(template)
-        problem = problem or block.problem
+        some = _Stretch(session, view, indexes[start:end], rows, kinds)
+        yield from some.responses(lines)
+        problem = problem or some.problem
         start = end
+        blocks = max(1, min(_MOST_BLOCKS, blocks * _REMEMBERED_OCTETS // (some.octets + 1)))
     return problem
 
 
@@ -66,7 +72,7 @@ def _kinds(view: View, rows: Rows, messages: int) -> list[bytes]:
     return kinds
 
 
-class _Block:
+class _Stretch:
     """Some messages, and what is known of them, by item."""
 
     def __init__(self, session: Session, view: View, indexes: Sequence[int], rows: Rows, kinds: list[bytes]) -> None:
@@ -77,10 +83,11 @@ class _Block:
         self._kinds = kinds
         self._reads = [row.reads(item) for row, item in rows]
         first, end = indexes[0], indexes[-1] + 1
-        in_a_row = end - first == len(indexes)
-        self._uids: Sequence[int] = view.uids[first:end] if in_a_row else [view.uids[index] for index in indexes]
+        is_range = isinstance(indexes, range)
+        self._uids: Sequence[int] = view.uids[first:end] if is_range else [view.uids[index] for index in indexes]
         self._columns = [self._column(row, item, kind) for (row, item), kind in zip(rows, kinds, strict=True)]
         self.problem: No | None = None
+        self.octets = 0  # told
 
     def _column(self, row: FetchItem, item: Item, kind: bytes) -> Column:
         if row.column is not None:
@@ -101,7 +108,7 @@ class _Block:
             told.append(value)
         return told
 
-    def lines(self, template: bytes) -> Iterator[bytes]:
+    def responses(self, lines: Lines) -> Iterator[bytes]:
         """The responses, many in one piece."""
         lacking = [place for place, column in enumerate(self._columns) if None in column]
         missing = sorted({number for place in lacking for number in _gaps(self._columns[place])})
@@ -110,28 +117,26 @@ class _Block:
             octets, trouble = self._make(number, lacking)
             made += octets
             if trouble is not None:
-                yield self._join(template, told, number)
+                yield self._join(lines, told, number)
                 yield trouble
                 told, made = number + 1, 0
             elif made >= _OCTETS:
-                yield self._join(template, told, number + 1)
+                yield self._join(lines, told, number + 1)
                 told, made = number + 1, 0
-        yield self._join(template, told, len(self._indexes))
+        yield self._join(lines, told, len(self._indexes))
 
     def _make(self, number: int, lacking: list[int]) -> tuple[int, bytes | None]:
         """Work out what is lacking of one message; returns its octets, and what to tell instead if it cannot be."""
         wanted = [place for place in lacking if self._columns[place][number] is None]
         index, uid = self._indexes[number], self._uids[number]
         session, view = self._session, self._view
-        counted = session.header_octets
         octets = 0
         with Message(view, index) as message:
             try:
                 message.need(max([self._reads[place] for place in wanted]))
                 for place in wanted:
                     row, item = self._rows[place]
-                    value = row.render(session, message, item)
-                    value = value if isinstance(value, bytes) else b"".join(value)
+                    value = row.value(session, message, item)
                     octets += len(value)
                     self._columns[place][number] = value
                     if self._kinds[place]:
@@ -145,31 +150,27 @@ class _Block:
                 log.err(f"{session.user}: {log.printable(view.name(index))}: {error.strerror}")
                 self.problem = No("Some of the messages cannot be read.", b"SERVERBUG")
                 return 0, response.untagged(b"NO [ALERT] Cannot open message %d" % (index + 1))
-            finally:
-                session.header_octets = counted  # they are counted when they are told
         return octets, None
 
-    def _join(self, template: bytes, start: int, end: int) -> bytes:
+    def _join(self, lines: Lines, start: int, end: int) -> bytes:
         """The responses for some of the messages, whose values are let go."""
-        if start >= end:
-            return b""
         whole = start == 0 and end == len(self._indexes)
         columns = self._columns if whole else [column[start:end] for column in self._columns]
-        for (_, item), column in zip(self._rows, columns, strict=True):
-            if item.section is not None:
-                self._session.header_octets += _literal_octets(column)
-        numbers = [index + 1 for index in self._indexes[start:end]]
+        for (row, _), column in zip(self._rows, columns, strict=True):
+            if row.literal is not None:
+                self._session.header_octets += sum(map(len, column))  # type: ignore[arg-type]
+        indexes = self._indexes[start:end]
+        if isinstance(indexes, range):
+            numbers: Sequence[int] = range(indexes.start + 1, indexes.stop + 1)
+        else:
+            numbers = [index + 1 for index in indexes]
         if not whole:
             for column in self._columns:
                 column[start:end] = [b""] * (end - start)
-        return b"".join([template % row for row in zip(numbers, *columns, strict=True)])
+        told = lines.joined(numbers, columns)
+        self.octets += len(told)
+        return told
 
 
 def _gaps(column: Column) -> list[int]:
     return [number for number, value in enumerate(column) if value is None]
-
-
-def _literal_octets(column: Column) -> int:
-    r"""The octets of the literals in `NAME {n}\r\n...` values."""
-    values: list[bytes] = column  # type: ignore[assignment]
-    return sum(map(len, values)) - sum([value.index(b"\n") for value in values]) - len(values)

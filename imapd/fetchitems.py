@@ -25,13 +25,15 @@ _WHOLE, _HEADER, _TEXT = Section(), Section(text=b"HEADER"), Section(text=b"TEXT
 
 def _uids(view: View, indexes: Sequence[int]) -> Sequence[int]:
     uids = view.uids
-    return [uids[index] for index in indexes]
+    return uids[indexes[0] : indexes[-1] + 1] if isinstance(indexes, range) else [uids[index] for index in indexes]
 
 
 def _flags(view: View, indexes: Sequence[int]) -> list[bytes]:
     if view.recent or view.keywords:
         return [b"FLAGS " + view.flag_list(index) for index in indexes]
     flags = view.flags
+    if isinstance(indexes, range):
+        return list(map(_PLAIN_FLAGS.__getitem__, flags[indexes[0] : indexes[-1] + 1]))
     return [_PLAIN_FLAGS[flags[index]] for index in indexes]
 
 
@@ -66,8 +68,16 @@ def _body(session: Session, message: Message, item: Item) -> bytes:
 def _body_section(session: Session, message: Message, item: Item) -> Iterator[bytes]:
     assert item.section is not None  # noqa: S101
     is_header = item.section.text not in (b"", b"TEXT")
-    octets = message.head if _section_reads(item) == HEADER else message.content
-    return _text(session, item.response_name, section.extract(octets, item.section), item.partial, is_header)
+    return _text(session, item.response_name, _section(message, item), item.partial, is_header)
+
+
+def _section(message: Message, item: Item) -> Piece:
+    assert item.section is not None  # noqa: S101
+    return section.extract(message.head if _section_reads(item) == HEADER else message.content, item.section)
+
+
+def _section_octets(message: Message, item: Item) -> bytes:
+    return b"".join(_section(message, item).chunks(item.partial))
 
 
 def _section_reads(item: Item) -> int:
@@ -133,7 +143,9 @@ ITEMS = (
     FetchItem(b"ENVELOPE", HEADER, _envelope, kind=_named),
     FetchItem(b"BODYSTRUCTURE", CONTENT, _bodystructure, kind=_named),
     FetchItem(b"BODY", CONTENT, _body, kind=_named),
-    FetchItem(b"BODY[]", _section_reads, _body_section, sets_seen=_unless_peek, kind=_header_fields),
+    FetchItem(
+        b"BODY[]", _section_reads, _body_section, sets_seen=_unless_peek, kind=_header_fields, literal=_section_octets
+    ),
     FetchItem(b"RFC822", CONTENT, _rfc822, sets_seen=_always),
     FetchItem(b"RFC822.HEADER", HEADER, _rfc822_header),
     FetchItem(b"RFC822.TEXT", CONTENT, _rfc822_text, sets_seen=_always),

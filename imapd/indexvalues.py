@@ -52,8 +52,7 @@ class Maker:
         """The values of one message; raises OSError where it cannot be read."""
         found = headercolumns.fill(message, self._columns)
         for kind, row, item in self._items:
-            value = row.render(self._session, message, item)
-            found[kind] = value if isinstance(value, bytes) else b"".join(value)
+            found[kind] = row.value(self._session, message, item)
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imapd.arrivals import Arrivals
-from maildir import fs
+from maildir import fs, heap
 from maildir.folder import Folder
 
 TYPE_CHECKING = False
@@ -74,7 +74,11 @@ class Session:
         For when nothing waits.  None when nothing is left to be done until the next command.
         """
         later = self.arrivals.go_on()
-        return self.view.idle() if later is None and self.view is not None else later
+        if later is None and self.view is not None:
+            later = self.view.idle()
+        if later is None:
+            heap.rest()
+        return later
 
     def forget_incoming(self) -> None:
         """Remove what an APPEND received and did not store."""

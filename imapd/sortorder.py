@@ -2,8 +2,8 @@
 
 For each criterion every message of the mailbox gets a rank: equal where the criterion finds no difference.  The ranks
 are remembered in the folder's index, with a digest of the messages that they were made for, so that the next SORT puts
-numbers in order and asks nothing of any message.  Messages without a difference stay in the order of their sequence
-numbers, also under REVERSE.
+numbers in order and asks nothing of any message; so is the whole answer when it has all messages.  Messages without a
+difference stay in the order of their sequence numbers, also under REVERSE.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from array import array
 from couriertcpd import environ
 from imapd import headercolumns
 from imapd.errors import No
+from imapd.wire import response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,18 +33,33 @@ def check_enabled() -> None:
         raise No("This command is disabled by the system administrator.")
 
 
-def ordered(view: View, criteria: Sequence[Criterion], indexes: list[int]) -> list[int]:
-    """The messages in order."""
+def told(view: View, criteria: Sequence[Criterion], indexes: list[int], with_uids: bool) -> bytes:
+    """The numbers of the messages in order, as a client is told them."""
+    form = b"order uid" if with_uids else b"order"
+    key = b" ".join([form, *(b"-" * is_reversed + name for name, is_reversed in criteria)])
+    is_whole = 0 < len(indexes) == len(view)
+    answer = _remembered(view, key) if is_whole else None
+    if answer is None:
+        lost: set[int] = set()
+        order = _ordered(view, criteria, indexes, lost)
+        answer = response.joined([view.uids[index] for index in order] if with_uids else [index + 1 for index in order])
+        if is_whole and not lost:
+            view.index.remember_answer(key, digest(view) + answer)
+    return answer
+
+
+def _ordered(view: View, criteria: Sequence[Criterion], indexes: list[int], lost: set[int]) -> list[int]:
     for key, is_reversed in reversed(criteria):
         whole = 2 * len(indexes) > len(view)
         ranks = _remembered_ranks(view, key)
         if ranks is None and whole:
-            ranks = _remember_ranks(view, key)
+            ranks = _remember_ranks(view, key, lost)
         if ranks is not None:
             indexes = sorted(indexes, key=ranks.__getitem__, reverse=is_reversed)
         else:
-            keys = dict(zip(indexes, _keys(view, key, indexes), strict=True))
-            indexes = sorted(indexes, key=keys.__getitem__, reverse=is_reversed)
+            keys: Sequence[bytes | int] = _READERS[key](view, indexes, lost)
+            key_of = dict(zip(indexes, keys, strict=True))
+            indexes = sorted(indexes, key=key_of.__getitem__, reverse=is_reversed)
     return indexes
 
 
@@ -106,24 +122,26 @@ _READERS: dict[bytes, Callable[[View, Sequence[int], set[int]], list[bytes] | li
 }
 
 
-def _keys(view: View, key: bytes, indexes: Sequence[int], lost: set[int] | None = None) -> Sequence[bytes | int]:
-    return _READERS[key](view, indexes, set() if lost is None else lost)
+def _remembered(view: View, key: bytes) -> bytes | None:
+    """An answer that was remembered for these messages."""
+    found = view.index.answer(key)
+    return found[_DIGEST_OCTETS:] if found is not None and found[:_DIGEST_OCTETS] == digest(view) else None
 
 
 def _remembered_ranks(view: View, key: bytes) -> array[int] | None:
-    found = view.index.answer(b"sort " + key)
-    if found is None or found[:_DIGEST_OCTETS] != digest(view) or len(found) != _DIGEST_OCTETS + 4 * len(view):
+    found = _remembered(view, b"sort " + key)
+    if found is None or len(found) != 4 * len(view):
         return None
     ranks = array("I")
-    ranks.frombytes(found[_DIGEST_OCTETS:])
+    ranks.frombytes(found)
     return ranks
 
 
-def _remember_ranks(view: View, key: bytes) -> array[int]:
-    lost: set[int] = set()
-    keys = _keys(view, key, range(len(view)), lost)
-    ranks = array("I", _ranks(keys))
-    if not lost:
+def _remember_ranks(view: View, key: bytes, lost: set[int]) -> array[int]:
+    lost_now: set[int] = set()
+    ranks = array("I", _ranks(_READERS[key](view, range(len(view)), lost_now)))
+    lost |= lost_now
+    if not lost_now:
         view.index.remember_answer(b"sort " + key, digest(view) + ranks.tobytes())
     return ranks
 

@@ -82,15 +82,24 @@ class Folder:
 
         FileNotFoundError when it is gone, or without search when it does not have this name.
         """
-        follow = environ.enabled("MAILDIR_SKIP_SYMLINK_CHECKS")
         for _ in range(ATTEMPTS):
             try:
-                return fs.open_message(self._cur + name, follow), name
+                return self._open(name), name
             except FileNotFoundError:
                 if not search:
                     raise
                 name = self.find(name)
         raise self._restless(name)
+
+    def _open(self, name: bytes) -> int:
+        path = self._cur + name
+        try:
+            return fs.open_message(path)
+        except OSError as error:
+            # Asked only now: most files are no links, and many are opened.
+            if error.errno == errno.ENOENT or not environ.enabled("MAILDIR_SKIP_SYMLINK_CHECKS"):
+                raise
+        return fs.open_message(path, follow=True)
 
     def is_there(self, name: bytes) -> bool:
         """Whether a message has this name now."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
-_LARGE = 64 << 20
+_USUAL = 128 << 10  # both thresholds, if nobody sets them
+_SOME = 8 << 20
+_MUCH = 64 << 20
 
+_expected = 0  # octets
 _c_library: object = None
 
 
@@ -22,12 +25,34 @@ def _call(name: str, *numbers: int) -> None:
 
 def expect_much() -> None:
     """Much memory will be used and freed again, some of it many times: do not give it back piece by piece."""
-    _call("mallopt", _MMAP_THRESHOLD, _LARGE)
-    _call("mallopt", _TRIM_THRESHOLD, 4 * _LARGE)
-    _call("mallopt", _TOP_PAD, _LARGE // 4)
+    _expect(_MUCH, 4 * _MUCH, _MUCH // 4)
+
+
+def expect_some() -> None:
+    """The same of a few megabytes: a page that is given back and taken again costs more than a page of work."""
+    _expect(_SOME, _SOME, _SOME // 8)
+
+
+def _expect(octets: int, kept: int, more: int) -> None:
+    global _expected
+    if octets > _expected:
+        _expected = octets
+        _call("mallopt", _MMAP_THRESHOLD, octets)
+        _call("mallopt", _TRIM_THRESHOLD, kept)
+        _call("mallopt", _TOP_PAD, more)
+
+
+def rest() -> None:
+    """Give back what is free, if some was expected to be needed since this was done last."""
+    if _expected:
+        give_back()
 
 
 def give_back() -> None:
     """Give back to the system what is free."""
+    global _expected
+    _expected = 0
+    _call("mallopt", _MMAP_THRESHOLD, _USUAL)
+    _call("mallopt", _TRIM_THRESHOLD, _USUAL)
     _call("mallopt", _TOP_PAD, 0)
     _call("malloc_trim", 0)

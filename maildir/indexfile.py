@@ -31,7 +31,7 @@ BUSY_SECONDS = 0.1  # how long somebody else's transaction is waited for
 SUFFIXES = (b"-view", b"-wal", b"-shm", b"")  # the database itself last
 OFF_WORDS = ("off", "no", "0")
 
-VERSION = 2
+VERSION = 3
 _TABLES = (  # by name
     "CREATE TABLE answer (key BLOB PRIMARY KEY, used INTEGER NOT NULL, crc INTEGER NOT NULL, octets BLOB NOT NULL)",
     "CREATE TABLE block (id INTEGER PRIMARY KEY, octets BLOB NOT NULL)",

@@ -14,7 +14,6 @@ a CR before it becomes CRLF, and nothing else changes.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from mmap import MADV_DONTNEED, PAGESIZE
 
@@ -30,7 +29,7 @@ _BLOCK = 1 << 18  # octets between two remembered counts, and of an mmap copied 
 def newlines(octets: Octets, start: int, end: int) -> int:
     """The number of LF in octets[start:end]."""
     if isinstance(octets, bytes):
-        return _count_in(octets, b"\n", start, end)
+        return _lf(octets[start:end])
     return _count(octets, b"\n", start, end)
 
 
@@ -42,21 +41,23 @@ def wire_octets(octets: Octets, start: int, end: int) -> int:
 class LineEnds:
     """Counts over one message's octets, each octet of which is counted once and a bit."""
 
-    __slots__ = ("_bare", "_last", "_lf", "octets")
+    __slots__ = ("_bare", "_is_plain", "_last", "_lf", "octets")
 
     def __init__(self, octets: Octets) -> None:
         self.octets = octets
-        self._lf = array("Q", (0,))  # LFs before block n
-        self._bare = array("Q", (0,))  # of these, the ones without CR
+        self._lf = [0]  # LFs before block n
+        self._bare = [0]  # of these, the ones without CR
         self._last = (0, 0, 0)  # a range, and its LFs: the two questions are mostly asked about the same one
+        self._is_plain: bool | None = None  # whether no CR is in it at all
 
     def newlines(self, start: int, end: int) -> int:
         """The number of LF in octets[start:end]."""
         if end - start <= 2 * _BLOCK:
-            counted = self._last
-            if counted[0] != start or counted[1] != end:
-                counted = self._last = (start, end, newlines(self.octets, start, end))
-            return counted[2]
+            known_start, known_end, found = self._last
+            if known_start != start or known_end != end:
+                found = newlines(self.octets, start, end)
+                self._last = start, end, found
+            return found
         first, last = self._between(start, end)
         near = newlines(self.octets, start, first * _BLOCK) + newlines(self.octets, last * _BLOCK, end)
         return self._lf[last] - self._lf[first] + near
@@ -67,10 +68,10 @@ class LineEnds:
         if end - start <= 2 * _BLOCK:
             if start >= end:
                 return 0
-            lf = self.newlines(start, end)
-            if isinstance(octets, bytes) and octets.find(b"\r", max(start - 1, 0), end) < 0:
-                return end - start + lf
-            return end - start + lf - _crlf(octets, start, end)
+            size = end - start + self.newlines(start, end)
+            if self._is_plain is None:
+                self._is_plain = isinstance(octets, bytes) and b"\r" not in octets
+            return size if self._is_plain else size - _crlf(octets, start, end)
         first, last = self._between(start, end)
         near = _bare(octets, start, first * _BLOCK) + _bare(octets, last * _BLOCK, end)
         return end - start + self._bare[last] - self._bare[first] + near
@@ -123,11 +124,14 @@ def _count(octets: Octets, what: bytes, start: int, end: int) -> int:
 
 def _count_in(octets: bytes, what: bytes, start: int, end: int) -> int:
     if what == b"\n":
-        # count() looks at each octet, replace() leaps from one to the next.
-        octets = octets[start:end]
-        return len(octets) - len(octets.replace(b"\n", b""))
+        return _lf(octets[start:end])
     # Mail on disk has hardly ever a CR, and one octet is found faster than two.
     return octets.count(what, start, end) if octets.find(b"\r", start, end) >= 0 else 0
+
+
+def _lf(octets: bytes) -> int:
+    # count() looks at each octet, replace() leaps from one to the next.
+    return len(octets) - len(octets.replace(b"\n", b""))
 
 
 def find(octets: Octets, what: bytes, start: int, end: int) -> int:

@@ -38,12 +38,12 @@ from functools import partial
 
 from maildir import lineends, rfc2231
 from maildir.lineends import LineEnds
+from maildir.memory import Memory
 from maildir.rfc822 import Header, body_start, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from typing import Any
 
     from maildir.lineends import Octets
     from maildir.rfc2231 import Parameters
@@ -134,21 +134,21 @@ def content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
     return (match[1].lower(), match[2].lower(), parameters) if match else (*_TEXT, parameters)
 
 
-_known: dict[bytes, Description] = {}
-_known_types: dict[bytes, tuple[bytes, bytes, Parameters]] = {}
+_known = Memory()  # Description by header
+_known_types = Memory()  # media type and parameters by the field's value
 
 
 def _described(header: Header) -> Description:
     """What a header says: the media type, None where it has no field for that, its parameters, and the MIME_FIELDS."""
     lines = header.lines()
-    known = _known.get(lines) if len(lines) <= MAX_KNOWN_OCTETS else None
+    known: Description | None = _known[lines] if len(lines) <= MAX_KNOWN_OCTETS else None
     if known is None:
-        fields = {name: values[0] for name, values in header.collect(MIME_FIELDS).items()}
+        fields = header.firsts(MIME_FIELDS)
         value = fields.get(b"content-type")
         if value is None:
             known = None, (), fields
         else:
-            maintype, subtype, parameters = _known_types.get(value) or content_type(value)
+            maintype, subtype, parameters = _known_types[value] or content_type(value)
             known = (maintype, subtype), parameters, fields
             if maintype == b"multipart":
                 return known  # no other one has its boundary
@@ -157,11 +157,9 @@ def _described(header: Header) -> Description:
     return known
 
 
-def _remember(memory: dict[bytes, Any], octets: bytes, what: object) -> None:
+def _remember(memory: Memory, octets: bytes, what: object) -> None:
     if len(octets) <= MAX_KNOWN_OCTETS:
-        if len(memory) >= MAX_KNOWN:
-            memory.clear()
-        memory[octets] = what
+        memory.remember(octets, what, MAX_KNOWN)
 
 
 def parse(octets: Octets, line_ends: LineEnds | None = None) -> Part:

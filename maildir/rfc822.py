@@ -8,6 +8,7 @@ so a field can be cut out exactly as it stands.
         Header.fields                              [(name start, name end, value start, value end)], in order
         Header.first(name), .every(name)           unfolded values by lower-case name
         Header.collect(names)                      {lower-case name: [unfolded values]}, one pass for many names
+        Header.firsts(names)                       {lower-case name: unfolded value of the first field}, the same
         Header.picked(names)                       the fields with one of these lower-case names as they stand, together
         Header.raw(field)                          the octets of one field with its line end, as on disk
     body_start(octets, start, end) -> int          where the header ends, when the fields are of no interest
@@ -100,6 +101,15 @@ class Header:
             else:
                 found[lowered] = [unfold(value)]
         return found if len(names) <= MAX_NAMES else {name: found[name] for name in found if name in names}
+
+    def firsts(self, names: frozenset[bytes]) -> dict[bytes, bytes]:
+        """The unfolded values of the first fields of these lower-case names, MAX_NAMES at most."""
+        found: dict[bytes, bytes] = {}
+        for name, value in _expression(names).findall(self.lines()):
+            lowered = name.lower()
+            if lowered not in found:
+                found[lowered] = unfold(value)
+        return found
 
     def picked(self, names: Collection[bytes]) -> bytes:
         """The fields with one of these lower-case names as on disk, in order, each with a line end."""

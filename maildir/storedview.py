@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maildir.columns import Values
 
 MAX_HEAD = 512  # octets
+_UID_OCTETS = 4
 _MAGIC = b"courierimapindex-view-%b " % sys.byteorder.encode()
 
 
@@ -94,25 +95,35 @@ def head_length(octets: bytes) -> int:
 
 def numbers(head: bytes, marks: bytes) -> Stored | None:
     """What the head says; None when it is of other marks, or not what was written."""
-    found = _parse(head, marks)
+    found = of_body(head, marks)
     return None if found is None else found[1]
 
 
 def whole(head: bytes, body: memoryview, marks: bytes) -> Stored | None:
     """The view; None when it is of other marks, or not what was written."""
-    found = _parse(head, marks)
+    found = of_body(head, marks)
     if found is None:
         return None
     crc, stored = found
-    if len(body) != 5 * stored.messages or crc32(body) != crc:
+    if len(body) != body_octets(stored.messages):
         return None
-    stored.uids.frombytes(body[: 4 * stored.messages])
-    stored.flags = bytes(body[4 * stored.messages :])
-    return stored
+    stored.uids.frombytes(body[: _UID_OCTETS * stored.messages])
+    stored.flags = bytes(body[_UID_OCTETS * stored.messages :])
+    return stored if is_body(stored, crc) else None
 
 
-def _parse(head: bytes, marks: bytes) -> tuple[int, Stored] | None:
-    """The checksum of the body, and the numbers."""
+def body_octets(messages: int) -> int:
+    """The length of the body for so many messages."""
+    return (_UID_OCTETS + 1) * messages
+
+
+def is_body(stored: Stored, crc: int) -> bool:
+    """Whether uids and flags are what was written, by the checksum that of_body() gave."""
+    return len(stored.flags) == len(stored.uids) and crc32(stored.flags, crc32(stored.uids)) == crc
+
+
+def of_body(head: bytes, marks: bytes) -> tuple[int, Stored] | None:
+    """The checksum of the body, and the numbers; None when it is of other marks, or not what was written."""
     magic, crc, rest = head[: len(_MAGIC)], *head[len(_MAGIC) :].partition(b" ")[::2]
     if magic != _MAGIC or crc != b"%d" % crc32(rest):
         return None

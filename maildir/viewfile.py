@@ -6,6 +6,7 @@ What is in it, storedview says.  Nothing need be waited for when it is written: 
 from __future__ import annotations
 
 import os
+from array import array
 
 from maildir import fs, names, storedview
 
@@ -19,14 +20,41 @@ _MAX_OCTETS = 256 << 20
 
 def read(path: bytes, marks: bytes) -> Stored | None:
     """The view that was stored under these marks; None when it is another, or of no use."""
-    octets = _read(path + SUFFIX, _MAX_OCTETS)
+    try:
+        descriptor = _open(path)
+        try:
+            return _read(descriptor, marks)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+
+
+def _read(descriptor: int, marks: bytes) -> Stored | None:
+    """Straight to where it stays, for a large folder's view is half a megabyte."""
+    octets = os.pread(descriptor, storedview.MAX_HEAD, 0)
     end = storedview.head_length(octets)
-    return storedview.whole(octets[:end], memoryview(octets)[end:], marks)
+    found = storedview.of_body(octets[:end], marks)
+    size = os.fstat(descriptor).st_size
+    if found is None or size > _MAX_OCTETS or size != end + storedview.body_octets(found[1].messages):
+        return None
+    crc, stored = found
+    stored.uids = array("I", (0,)) * stored.messages
+    at = os.preadv(descriptor, (stored.uids,), end) if stored.messages else 0
+    stored.flags = os.pread(descriptor, stored.messages, end + at)
+    return stored if storedview.is_body(stored, crc) else None
 
 
 def counts(path: bytes, marks: bytes) -> Stored | None:
     """As read(), but only the numbers."""
-    octets = _read(path + SUFFIX, storedview.MAX_HEAD)
+    try:
+        descriptor = _open(path)
+        try:
+            octets = os.pread(descriptor, storedview.MAX_HEAD, 0)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
     return storedview.numbers(octets[: storedview.head_length(octets)], marks)
 
 
@@ -45,14 +73,5 @@ def write(path: bytes, generation: int, reading: Reading) -> None:
         raise
 
 
-def _read(path: bytes, limit: int) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, min(os.fstat(descriptor).st_size, limit))
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
+def _open(path: bytes) -> int:
+    return os.open(path + SUFFIX, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -11,11 +11,11 @@ from imapd.errors import Bad, No
 from imapd.feature import SELECTED, Command, Feature, FetchItem
 from imapd.message import Message
 from imapd.wire import fetchatt, response
-from maildir import names
+from maildir import heap, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from imapd.session import Session
     from imapd.view import View
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from imapd.wire.numset import SequenceSet
 
     Rows = list[tuple[FetchItem, Item]]
+
+_MANY = 200  # messages, to tell of which memory is used again and again
 
 
 def parse(arguments: Arguments) -> tuple[SequenceSet, list[Item]]:
@@ -43,12 +45,14 @@ def uid_fetch(session: Session, messages: SequenceSet, items: list[Item]) -> Gen
     yield from _fetch(session, messages.indexes_of_uids(session.selected().uids), items, True)
 
 
-def _fetch(session: Session, indexes: Iterable[int], items: list[Item], by_uid: bool) -> Generator[bytes, None, None]:
+def _fetch(session: Session, indexes: Sequence[int], items: list[Item], by_uid: bool) -> Generator[bytes, None, None]:
     view = session.selected()
     rows = _rows(session, items)
     sets_seen = not view.read_only and any(row.sets_seen is not None and row.sets_seen(item) for row, item in rows)
+    if len(indexes) >= _MANY:
+        heap.expect_some()
     if not sets_seen and fetchcolumns.can_tell(rows):
-        problem = yield from fetchcolumns.answers(session, view, list(indexes), rows)
+        problem = yield from fetchcolumns.answers(session, view, indexes, rows)
     else:
         problem = yield from _one_by_one(session, indexes, rows, by_uid if sets_seen else None)
     if problem is not None:
@@ -56,7 +60,7 @@ def _fetch(session: Session, indexes: Iterable[int], items: list[Item], by_uid: 
 
 
 def _one_by_one(
-    session: Session, indexes: Iterable[int], rows: Rows, seen_by_uid: bool | None
+    session: Session, indexes: Sequence[int], rows: Rows, seen_by_uid: bool | None
 ) -> Generator[bytes, None, No | None]:
     r"""Messages as they come, with what may be large; \Seen is set and told, with the uid or not, unless it is None."""
     view = session.selected()

@@ -24,21 +24,24 @@ def parse(arguments: Arguments) -> tuple[Criteria, bytes, Node]:
 
 def sort(session: Session, criteria: Criteria, charset: bytes, keys: Node) -> Generator[bytes, None, None]:
     """Tell the sequence numbers of the messages that match, in order."""
-    yield response.numbers(b"SORT", [index + 1 for index in _sorted(session, criteria, charset, keys)])
+    yield _line(_sorted(session, criteria, charset, keys, with_uids=False))
 
 
 def uid_sort(session: Session, criteria: Criteria, charset: bytes, keys: Node) -> Generator[bytes, None, None]:
     """Tell the uids of the messages that match, in order."""
-    uids = session.selected().uids
-    yield response.numbers(b"SORT", [uids[index] for index in _sorted(session, criteria, charset, keys)])
+    yield _line(_sorted(session, criteria, charset, keys, with_uids=True))
 
 
-def _sorted(session: Session, criteria: Criteria, charset: bytes, keys: Node) -> list[int]:
+def _line(numbers: bytes) -> bytes:
+    return response.untagged(b"SORT", numbers) if numbers else response.untagged(b"SORT")
+
+
+def _sorted(session: Session, criteria: Criteria, charset: bytes, keys: Node, with_uids: bool) -> bytes:
     from imapd import search, sortorder  # which most sessions never need
 
     sortorder.check_enabled()
     view = session.selected()
-    return sortorder.ordered(view, criteria, search.matching(view, charset, keys))
+    return sortorder.told(view, criteria, search.matching(view, charset, keys), with_uids)
 
 
 FEATURE = Feature(

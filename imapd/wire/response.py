@@ -78,9 +78,14 @@ def untagged(*parts: bytes) -> bytes:
 
 def numbers(name: bytes, values: "list[int]") -> bytes:
     """`* NAME 3 5 8`, as SEARCH and SORT answer."""
-    # The text of a list is made several times faster than one number after the other.
-    text = str(values)[1:-1].replace(",", "").encode("ascii")
+    text = joined(values)
     return untagged(name, text) if text else untagged(name)
+
+
+def joined(values: "list[int]") -> bytes:
+    """Numbers with blanks between them."""
+    # The text of a list is made several times faster than one number after the other.
+    return str(values)[1:-1].replace(",", "").encode("ascii")
 
 
 def tagged(tag: bytes, status: bytes, text: str, code: bytes = b"") -> bytes:

@@ -173,3 +173,15 @@ def test_what_is_remembered_of_parts_is_bounded(monkeypatch):
         bodystructure(b"Content-ID: %d\nContent-Description: %b\n\n" % (number, text))
         assert len(module._remembered) <= 10
         assert all(sum(map(len, told)) <= module.MAX_OCTETS for told in module._remembered.values())
+
+
+def test_parameters_that_cannot_all_stand_between_quotes():
+    octets = b'Content-Type: text/plain; a="x\\"y"; b=plain; c="\xe9"\n\n'
+    told = bodystructure(octets)
+    assert b'("a" "x\\"y" "b" "plain" "c" "=?' in told
+    assert b'("a" "x" "b" "y")' in bodystructure(b"Content-Type: text/plain; a=x; b=y\n\n")
+
+
+def test_a_parameter_as_long_as_a_string_may_be_is_cut_alone():
+    told = bodystructure(b"Content-Type: text/plain; a=" + b"x" * 9000 + b"; b=y\n\n")
+    assert b'("a" "' + b"x" * 8192 + b'" "b" "y")' in told

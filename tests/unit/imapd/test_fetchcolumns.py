@@ -12,6 +12,7 @@ from imapd.errors import No
 from imapd.session import Session
 from imapd.view import View
 from imapd.wire.lexer import Arguments
+from maildir import heap
 from maildir.account import Account
 from maildir.folder import Folder
 
@@ -114,3 +115,54 @@ def test_large_values_are_told_before_there_are_many(session: Session, tmp_path:
     assert max(map(len, pieces)) < 200_000
     lines = b"".join(pieces).split(b"\r\n* ")
     assert [line.removeprefix(b"* ").split()[0] for line in lines] == [b"%d" % number for number in range(1, 21)]
+
+
+def test_memory_for_many_messages_is_kept_until_the_client_is_silent(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(heap, "_expected", 0)
+    monkeypatch.setattr(heap, "_call", lambda name, *numbers: called.append(name))
+    told(session, b"1:3 FLAGS")
+    assert called == []
+    told(session, b"1:* FLAGS")
+    assert set(called) == {"mallopt"}
+    while session.idle() is not None:
+        pass
+    assert called[-1] == "malloc_trim"
+    assert called.count("malloc_trim") == 1
+
+
+def test_values_stand_where_they_were_asked_for(session: Session) -> None:
+    assert b"".join(told(session, b"7:8 (BODY.PEEK[HEADER.FIELDS (Subject)] UID RFC822.SIZE)")) == (
+        b'* 7 FETCH (BODY[HEADER.FIELDS ("Subject")] {15}\r\nSubject: s7\r\n\r\n UID 7 RFC822.SIZE 46)\r\n'
+        b'* 8 FETCH (BODY[HEADER.FIELDS ("Subject")] {15}\r\nSubject: s8\r\n\r\n UID 8 RFC822.SIZE 49)\r\n'
+    )
+    assert told(session, b"2 (UID)") == [b"* 2 FETCH (UID 2)\r\n"]
+    assert told(session, b"2,4 (RFC822.SIZE UID FLAGS UID)")[1] == (
+        b"* 4 FETCH (RFC822.SIZE 37 UID 4 FLAGS (\\Seen \\Recent) UID 4)\r\n"
+    )
+
+
+@pytest.mark.parametrize("name", [b"X-%d", b"X-%%", b"%b"])
+def test_field_names_with_percent_signs_are_told_as_they_were_asked(session: Session, name: bytes) -> None:
+    line = b'BODY[HEADER.FIELDS ("%b")] {2}\r\n' % name
+    answers = [told(session, b"1:* BODY.PEEK[HEADER.FIELDS (%b)]" % name) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == b"* 1 FETCH (" + line
+
+
+def test_of_a_literal_only_its_octets_are_remembered(session: Session) -> None:
+    assert session.view is not None
+    told(session, b"1:* BODY.PEEK[HEADER.FIELDS (Subject)]")
+    values = session.view.index.values(b'BODY[HEADER.FIELDS ("Subject")]', [9])
+    assert values == [b"Subject: s9\r\n\r\n"]
+
+
+def test_stretches_of_any_size_tell_each_message_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetchcolumns, "BLOCK", 64)
+    first = told(session, b"1:* (UID ENVELOPE)")
+    for octets in (0, 5000, 50_000):
+        monkeypatch.setattr(fetchcolumns, "_REMEMBERED_OCTETS", octets)
+        assert told(session, b"1:* (UID ENVELOPE)") == first
+        assert told(session, b"1:99,101:* (UID ENVELOPE)") == first[:99] + first[100:]

@@ -24,7 +24,7 @@ def test_an_empty_block() -> None:
 
 def test_the_lengths_are_little_endian_on_any_machine() -> None:
     block = columns.encode(full(_0=b"abc"), SEAL)
-    assert block[4:12] == b"\4\0\0\0\0\0\0\0"
+    assert block[4:12] == b"\3\0\0\0\xff\xff\xff\xff"
 
 
 def test_merging_changes_some_values_and_takes_others_away() -> None:

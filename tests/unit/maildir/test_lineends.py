@@ -91,3 +91,13 @@ def test_an_mmap_is_searched_like_bytes(small_blocks):
                     assert lineends.find(mapped, what, start, end) == octets.find(what, start, end)
             lineends.let_go(mapped, 5000, len(octets))
             assert mapped[:] == octets
+
+
+def test_a_cr_anywhere_is_found_however_the_ranges_are_asked_for():
+    octets = b"a\nb\r\nc\rd\n\r\n"
+    for start in range(len(octets)):
+        for end in range(start, len(octets) + 1):
+            assert LineEnds(octets).wire_octets(start, end) == wire_octets(octets, start, end)
+            both = LineEnds(octets)
+            both.wire_octets(0, 1)
+            assert both.wire_octets(start, end) == wire_octets(octets, start, end)

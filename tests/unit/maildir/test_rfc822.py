@@ -100,3 +100,8 @@ def test_words_without_a_colon_do_not_take_quadratic_time():
     # A search that began anew at each octet of such a line would not end within the life of the test run.
     assert scan(b"x" * rfc822.MAX_HEADER).fields == []
     assert len(scan(b"x " * 400_000 + b"\nA: b\n\n").fields) == 1
+
+
+def test_the_first_of_each_field():
+    header = scan(b"A: 1\nb : 2\n 3\na: 4\nC: 5\n\nA: 6\n")
+    assert header.firsts(frozenset((b"a", b"b", b"d"))) == {b"a": b"1", b"b": b"2 3"}
