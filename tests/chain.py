@@ -24,9 +24,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-START_SECONDS = 30
-END_SECONDS = 10
-CLIENT_SECONDS = 30
+START_SECONDS = 120
+END_SECONDS = 120
+CLIENT_SECONDS = 120
 PAUSE_SECONDS = 0.02
 
 PASSWORD = "open-sesame.1"

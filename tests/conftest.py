@@ -1,6 +1,7 @@
 """What tests of every folder share: the installed tree."""
 
 import fcntl
+import gc
 import os
 import secrets
 import shutil
@@ -20,6 +21,10 @@ KEY = pytest.StashKey[str]()
 # How long an example takes depends on what else the machine does, and proves nothing.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# What a test has left open, such as the databases of indexes, is not for a forked child to collect: that would close
+# descriptors by numbers that are the child's own by then, and the children's databases with them.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 class InstalledTree:

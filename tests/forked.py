@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import signal
 import socket
@@ -10,12 +12,15 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import imapd.search  # noqa: F401 - so that no child has to
-from imapd.main import main
+from imapd.main import PRELOAD, main
 from tests.answers import Garbled, Reader, Response
 
 SECONDS = 60  # for any answer; longer than imapd itself waits for a lock would be no answer at all
 SETTINGS = {"PATH": "/usr/bin:/bin", "TZ": "UTC", "AUTHENTICATED": "kim", "IMAP_FSYNC": "0", "HOSTNAME": "host.example"}
+
+
+for _name in PRELOAD:  # so that no child has to
+    importlib.import_module(_name)
 
 
 class Ended(Exception):
@@ -74,6 +79,7 @@ def _serve(
 ) -> None:
     """Be imapd, in the child; does not return."""
     status = 70
+    gc.freeze()  # see conftest
     try:
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), 2)
         os.dup2(connection.fileno(), 0)

@@ -12,7 +12,7 @@ from chain import Account, Chain
 
 from tests.corpus import generate
 
-COUNT = 2000
+COUNT = 600
 
 
 @pytest.fixture(scope="session")

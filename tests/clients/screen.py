@@ -18,7 +18,7 @@ import pytest
 
 pyte = pytest.importorskip("pyte")
 
-_SECONDS = 20
+_SECONDS = 120
 _COLUMNS, _LINES = 110, 30
 
 

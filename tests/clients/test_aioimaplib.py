@@ -14,7 +14,7 @@ from tests.clients.box import Box, letter, opened, wire
 aioimaplib = pytest.importorskip("aioimaplib")
 
 _CLIENTS = 30
-_SECONDS = 20
+_SECONDS = 120
 
 
 @pytest.fixture

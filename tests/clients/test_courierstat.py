@@ -15,7 +15,7 @@ import psutil
 import pytest
 from chain import FORMS, PASSWORD, Chain, Listener
 
-SECONDS = 30
+SECONDS = 120
 
 
 class Imap:

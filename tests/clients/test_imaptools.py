@@ -26,7 +26,7 @@ def box(chain: Chain) -> Iterator[Box]:
 
 @pytest.fixture
 def mailbox(box: Box) -> Iterator[object]:
-    with imap_tools.MailBoxUnencrypted("127.0.0.1", box.port(), timeout=20).login(
+    with imap_tools.MailBoxUnencrypted("127.0.0.1", box.port(), timeout=120).login(
         box.account.name, box.account.password
     ) as mailbox:
         yield mailbox
@@ -101,11 +101,11 @@ def test_life_of_a_folder(mailbox, box: Box, folder: str) -> None:
 
 def test_waits_in_idle(box: Box) -> None:
     port = box.port(IMAP_IDLE_TIMEOUT="1")
-    with imap_tools.MailBoxUnencrypted("127.0.0.1", port, timeout=20).login(
+    with imap_tools.MailBoxUnencrypted("127.0.0.1", port, timeout=120).login(
         box.account.name, box.account.password
     ) as mailbox:
         with mailbox.idle as idle:
             box.deliver(letter("fresh"))
-            assert b"* 7 EXISTS" in idle.poll(timeout=20)
+            assert b"* 7 EXISTS" in idle.poll(timeout=120)
         assert subject(box.messages()[6].content) == "fresh"
         assert _subjects(mailbox, "7") == ["fresh"]

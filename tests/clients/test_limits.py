@@ -24,7 +24,7 @@ class Listening:
 
     def __exit__(self, *problem: object) -> None:
         self.listener.process.terminate()
-        self.listener.process.wait(10)
+        self.listener.process.wait(120)
 
     def log(self) -> str:
         """What has been logged since it was started."""

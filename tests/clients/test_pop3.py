@@ -58,7 +58,7 @@ def there(box: Box) -> Counter[bytes]:
 
 
 def test_poplib(box: Box) -> None:
-    pop = poplib.POP3("127.0.0.1", port(box), timeout=30)
+    pop = poplib.POP3("127.0.0.1", port(box), timeout=120)
     assert pop.capa()["IMPLEMENTATION"] == ["Courier", "Mail", "Server"]
     pop.user(box.account.name)
     pop.pass_(box.account.password)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from maildir import listing, lock, names
@@ -88,15 +88,14 @@ class Bazaar:
             imapd = Forked(self.maildir, self.log, SETTINGS, prepare, self.identity)
             self.sessions.append(Session(self, f"s{number}", imapd.client, imapd))
 
-    def run(self, seconds: float) -> None:
-        """Let them do what they like, then look whether all agree."""
+    def run(self, enough: Callable[[], bool]) -> None:
+        """Let them do what they like until it is enough, then look whether all agree."""
         with selectors.DefaultSelector() as selector:
             for session in self.sessions:
                 selector.register(session.client.connection, selectors.EVENT_READ, session)
                 session.begin()
-            end = time.monotonic() + seconds
             while any(session.busy for session in self.sessions):
-                self.over = time.monotonic() > end
+                self.over = enough()
                 ready = selector.select(timeout=PATIENCE)
                 if not ready:
                     raise Violation(f"no answer for: {[s.sent for s in self.sessions if s.busy]}")
@@ -217,7 +216,8 @@ def main(argv: list[str]) -> int:
         tempfile.TemporaryDirectory() as directory,
         bazaar(Path(directory), chosen.seed, chosen.sessions, chosen.deliver, chosen.peers) as mailbox,
     ):
-        mailbox.run(chosen.seconds)
+        end = time.monotonic() + chosen.seconds
+        mailbox.run(lambda: time.monotonic() > end)
         told = ", ".join(f"{count} {what}" for what, count in mailbox.done.most_common())
         print(f"{mailbox.done.total()} commands: {told}")
         print(f"{mailbox.count} messages made, {len(mailbox.truth.gone)} expunged; no violation")

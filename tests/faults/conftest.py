@@ -77,7 +77,7 @@ def kept_box():
     """A maildir for one test after the other."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
-        yield Box(Path(directory), 140)
+        yield Box(Path(directory), 60)
 
 
 @pytest.fixture

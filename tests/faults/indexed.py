@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from maildir import listing
+from maildir import columns, listing
 from tests.clientview import Violation
 from tests.faults.letters import message_of
 from tests.forked import Client, Forked
@@ -22,6 +22,7 @@ SETTLED_SECONDS = 0.02  # for imapds that were prepared with settle_quickly
 _LETTERS = {"D": b"\\Draft", "F": b"\\Flagged", "R": b"\\Answered", "S": b"\\Seen", "T": b"\\Deleted"}
 _ITEMS = b"(UID FLAGS RFC822.SIZE INTERNALDATE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT)])"
 _FIRST = 1_700_000_000
+_FIRST_UID = columns.SPAN - 20  # so that few messages are in two blocks of the index
 
 # All that comes from the index; the first opens the mailbox.
 QUESTIONS = (
@@ -57,6 +58,7 @@ class Box:
         self._right: tuple[object, list[list[bytes]]] = None, []  # what is told without an index, of which state
         for part in ("cur", "new", "tmp"):
             (self.path / part).mkdir(parents=True)
+        (self.path / "courierimapuiddb").write_text(f"1 {_FIRST} {_FIRST_UID}\n")
         for _ in range(count):
             self.put()
         self.own()

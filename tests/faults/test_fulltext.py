@@ -19,7 +19,7 @@ from tests.forked import Client, check_log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
-MESSAGES = 150
+MESSAGES = 60
 FTS = {"IMAP_FTS": "1"}
 QUESTIONS = (
     b"UID SEARCH BODY x7x", b"UID SEARCH TEXT x12", b"UID SEARCH NOT BODY 1", b"UID SEARCH NOT BODY x1",

@@ -19,7 +19,7 @@ from tests.peers.programs import UID
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
-MESSAGES = 140
+MESSAGES = 60
 
 
 def limited(octets: int) -> Callable[[], None]:

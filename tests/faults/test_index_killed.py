@@ -19,7 +19,7 @@ from tests.forked import Client, Ended, check_log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
-MESSAGES = 160
+MESSAGES = 60
 COMMANDS = (
     b"SELECT INBOX", b"FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)", b"FETCH 1:* ENVELOPE",
     b"FETCH 1:* BODYSTRUCTURE", b"FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT FROM DATE)]", b"SEARCH SUBJECT x7x",

@@ -39,7 +39,7 @@ while True:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_noticed_at_once(seed: int, scratch: Path) -> None:
-    box = Box(scratch, 150, seed)
+    box = Box(scratch, 60, seed)
     with box.session([settle_quickly]) as old, box.session([settle_quickly]) as writer:
         for imapd in (old, writer):
             box.check(imapd.client)
@@ -68,7 +68,7 @@ def test_noticed_at_once(seed: int, scratch: Path) -> None:
 
 def test_renamed_all_the_time(scratch: Path) -> None:
     """Between a scan and the file, and between the index and the file, somebody renames every message."""
-    box = Box(scratch, 200)
+    box = Box(scratch, 80)
     box.check_anew()
     right = {uid: told[1:] for uid, told in box.truth().items()}
     child = subprocess.Popen([sys.executable, "-I", "-S", "-c", RENAMER, box.path / "cur", "1"], stdout=subprocess.PIPE)
@@ -116,7 +116,7 @@ def test_a_file_takes_the_name_of_another(scratch: Path) -> None:
 
 def test_an_older_index_comes_back(scratch: Path) -> None:
     """From a backup, or left by a file system that lost the latest writes."""
-    box = Box(scratch, 100)
+    box = Box(scratch, 60)
     box.check_anew()
     kept = {path: path.read_bytes() for path in box.path.glob("courierimapindex*")}
     for _ in range(20):
@@ -141,7 +141,7 @@ def test_beside_the_original(tmp_path: Path) -> None:
             home = place.home(original.PERSON)
             for part in ("cur", "new", "tmp", ""):
                 (home / "Maildir" / part).rmdir()
-            box = Box(home, 100, identity=UID)
+            box = Box(home, 60, identity=UID)
             theirs = original.logged_in(courier)
             assert theirs.command(b"SELECT INBOX")[-1].kind == b"OK"
             box.check_anew([settle_quickly])

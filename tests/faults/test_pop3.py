@@ -28,7 +28,7 @@ class Forked:
         if what:
             self.calls.arm(what, at, errno.EIO)
         self.socket, theirs = socket.socketpair()
-        self.socket.settimeout(30)
+        self.socket.settimeout(120)
         self.pid = os.fork()
         if not self.pid:
             self._be(theirs, maildir)

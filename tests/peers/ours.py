@@ -16,7 +16,7 @@ import psutil
 from tests.peers.programs import Missing, Place, Process, free_port, wait_for_file, wait_for_port
 
 SOURCE = Path(__file__).resolve().parents[2]
-_STOP_SECONDS = 10
+_STOP_SECONDS = 120
 
 
 class OurProcess(Process):

@@ -31,7 +31,7 @@ __all__ = ["UID", "Account", "Cell", "Courier", "Dovecot", "Missing", "Place", "
 
 UID = 5143 if os.geteuid() == 0 else os.geteuid()  # owns all mail, in every server
 _IDENTITIES = (("vmail", UID), ("courier", 5144), ("dovecot", 5145), ("dovenull", 5146))
-_START_SECONDS = 20.0
+_START_SECONDS = 120
 
 
 def free_port() -> int:

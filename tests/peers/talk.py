@@ -17,7 +17,7 @@ from tests.peers.programs import UID, Account, Courier, Place
 
 SERVERS = ("courier", "ours")
 KEYWORDS = (b"$Forwarded", b"Junk", b"work", b"k1")
-END_SECONDS = 20
+END_SECONDS = 120
 SYSTEM = (b"\\Draft", b"\\Flagged", b"\\Answered", b"\\Seen", b"\\Deleted")
 
 Messages = dict[int, tuple[frozenset[bytes], bytes]]  # flags and keywords, and subject, by uid

@@ -28,7 +28,7 @@ class Pop3(poplib.POP3):
     """A session with a server that is run on a socket pair, and has logged in already."""
 
     def __init__(self, connection: socket.socket) -> None:
-        connection.settimeout(30)
+        connection.settimeout(120)
         self.sock = connection
         self.file = connection.makefile("rb")
         self._debugging = 0
@@ -54,7 +54,7 @@ def popped(server: Courier | Ours, maildir: Path, log: Path):
         with suppress(OSError):  # the server has closed it already
             client.shutdown(socket.SHUT_RDWR)
         client.close()
-        process.wait(30)
+        process.wait(120)
 
 
 def _ours(server: Ours, connection: socket.socket, maildir: Path, log: Path) -> subprocess.Popen[bytes]:

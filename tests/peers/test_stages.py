@@ -17,7 +17,7 @@ from tests.peers.conftest import ACCOUNT
 from tests.peers.ours import Ours
 from tests.peers.programs import Courier, Place
 
-_SECONDS = 30
+_SECONDS = 120
 
 
 def _messages_after_login(imap: imaplib.IMAP4) -> int:

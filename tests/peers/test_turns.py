@@ -20,7 +20,7 @@ from tests.peers.programs import Account, Courier, Place
 _FETCHED = re.compile(
     rb'UID (?P<uid>\d+)|FLAGS \((?P<flags>[^)]*)\)|RFC822\.SIZE (?P<size>\d+)|INTERNALDATE "(?P<date>[^"]*)"'
 )
-_SECONDS = 30
+_SECONDS = 120
 
 Servers = tuple[Courier, Ours]
 

@@ -31,7 +31,7 @@ def play(tmp_path, text, answers, variables=None):
     server.start()
     try:
         with ours:
-            ours.settimeout(10)
+            ours.settimeout(120)
             Player(transcript, ours, tmp_path, variables or {}).play()
     finally:
         server.join()

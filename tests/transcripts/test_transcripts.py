@@ -19,7 +19,7 @@ TRANSCRIPTS = [Transcript(path) for path in sorted(FOLDER.glob("*.txt"))]
 AFTER_LOGIN = [transcript for transcript in TRANSCRIPTS if transcript.begins == "login"]
 
 SETTINGS = {"TZ": "UTC"}
-SECONDS = 20
+SECONDS = 120
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

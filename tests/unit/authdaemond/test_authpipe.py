@@ -116,7 +116,7 @@ def test_program_that_ended_meanwhile_is_started_anew(pipe: authpipe.Pipe, capfd
     first = lookup(pipe, b"afterwards")
     process = pipe._process
     assert process is not None
-    process.wait(10)
+    process.wait(120)
     assert lookup(pipe, b"kim") != first
     assert "WARN: authpipe:" in capfd.readouterr().err
 

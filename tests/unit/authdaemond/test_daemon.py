@@ -74,7 +74,7 @@ class Running:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(20)
+        connection.settimeout(120)
         connection.connect(str(self.directory / "var" / "socket"))
         return connection
 
@@ -99,7 +99,7 @@ class Running:
             self.process.terminate()
         assert self.process.stderr is not None
         self.log += self.process.stderr.read().decode().splitlines()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(120) == 0
         self.process.stderr.close()
         return self.log
 
@@ -151,7 +151,7 @@ def start(directory: Path) -> Iterator[Callable[[], Running]]:
     for running in started:
         if running.process.poll() is None:
             running.process.kill()
-        running.process.wait(20)
+        running.process.wait(120)
         if running.process.stderr is not None:
             running.process.stderr.close()
 
@@ -297,8 +297,8 @@ def test_workers_go_when_the_parent_is_killed(start: Callable[[], Running]) -> N
     running = start()
     workers = [psutil.Process(pid) for pid in running.workers(3)]
     running.process.kill()
-    running.process.wait(20)
-    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    running.process.wait(120)
+    assert psutil.wait_procs(workers, timeout=120)[1] == []
 
 
 def test_a_crash_at_the_start_is_no_fork_loop(start: Callable[[], Running], directory: Path) -> None:
@@ -379,7 +379,7 @@ def test_what_keeps_it_from_starting(directory: Path, text: str | None, said: st
         [sys.executable, "-c", PREAMBLE.format(root=str(ROOT), directory=str(directory))],
         capture_output=True,
         check=False,
-        timeout=20,
+        timeout=120,
         text=True,
     )
     assert done.returncode == 1
@@ -465,7 +465,7 @@ def test_the_key_outlives_a_crash_and_is_gone_after_the_end(start: Callable[[], 
     key = directory / "var" / "ticket.key"
     before = key.read_bytes()
     crashed.process.kill()
-    crashed.process.wait(20)
+    crashed.process.wait(120)
     again = start()
     assert key.read_bytes() == before
     again.stop()

@@ -37,7 +37,7 @@ def daemon(folder: Path, *replies: bytes) -> Iterator[list[bytes]]:
     """Answers one request with each reply in turn; yields the requests."""
     requests: list[bytes] = []
     listener = socket.socket(socket.AF_UNIX)
-    listener.settimeout(10)
+    listener.settimeout(120)
     listener.bind(str(folder / "socket"))
     listener.listen(5)
 

@@ -119,7 +119,7 @@ def converse(module: str, words: list[str], answers: list[tuple[bytes, bytes]]) 
             while not seen.endswith(prompt):
                 seen += os.read(master, 1000)
             os.write(master, value)
-        out, _ = child.communicate(timeout=30)
+        out, _ = child.communicate(timeout=120)
         os.set_blocking(master, False)
         try:
             seen += os.read(master, 1000)

@@ -272,7 +272,7 @@ def test_a_person_is_prompted(source) -> None:
             while not seen.endswith(prompt):
                 seen += os.read(master, 1000)
             os.write(master, value)
-        assert child.wait(timeout=30) == 0
+        assert child.wait(timeout=120) == 0
     os.close(master)
     assert b"10S" in seen
     assert b"hidden" not in seen

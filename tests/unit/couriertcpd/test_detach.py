@@ -13,7 +13,7 @@ import pytest
 
 from couriertcpd import detach
 
-SECONDS = 20
+SECONDS = 120
 PROJECT = Path(__file__).parents[3]
 
 FAILED = "ll_daemon_start: Resource temporarily unavailable\n"

@@ -16,7 +16,7 @@ from couriertcpd.proxy_protocol import V2_START
 
 gdbm = pytest.importorskip("dbm.gnu")
 
-SECONDS = 20
+SECONDS = 120
 PROJECT = Path(__file__).parents[3]
 
 

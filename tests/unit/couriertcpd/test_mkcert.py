@@ -131,7 +131,7 @@ def test_parameters_are_made_once_a_month(place, monkeypatch):
         assert mkdhparams.main(["mkdhparams"]) == 0
         assert (path.read_bytes() == first) == same
     command = ["openssl", "dhparam", "-in", path, "-noout", "-text"]
-    assert b"512 bit" in subprocess.run(command, capture_output=True, timeout=30, check=True).stdout
+    assert b"512 bit" in subprocess.run(command, capture_output=True, timeout=120, check=True).stdout
     assert [one.name for one in place.iterdir() if one.name.startswith(".")] == []
 
 

@@ -18,7 +18,7 @@ import pytest
 from couriertcpd import environ, spare
 from tests import tinystages
 
-SECONDS = 20
+SECONDS = 120
 PROJECT = Path(__file__).parents[3]
 
 

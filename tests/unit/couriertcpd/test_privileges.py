@@ -74,7 +74,7 @@ def test_no_program_brings_anything_back() -> None:
 
     def run() -> str:
         privileges.renounce(NOBODY.pw_uid, NOBODY.pw_gid, [])
-        return subprocess.run([program, "-u"], capture_output=True, text=True, timeout=20).stdout
+        return subprocess.run([program, "-u"], capture_output=True, text=True, timeout=120).stdout
 
     try:
         assert in_child(run) == f"{NOBODY.pw_uid}\n"

@@ -16,7 +16,7 @@ import pytest
 
 from couriertcpd.status import MAX_READERS, Status
 
-SECONDS = 20
+SECONDS = 120
 
 # A stage: tells what it does, and echoes.
 STAGE = """

@@ -57,7 +57,7 @@ def test_values_are_what_the_shell_makes_of_them(tmp_path, text, value):
     shell = subprocess.run(
         ["/usr/bin/env", "-i", "GIVEN=from outside", "/bin/sh", "-c", f'. {tmp_path}/imapd; printf %s "$A"'],
         capture_output=True,
-        timeout=10,
+        timeout=120,
     )
     assert shell.stdout == value.encode("utf-8", "surrogateescape")
 

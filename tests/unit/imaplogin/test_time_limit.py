@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import signal
 import socket
@@ -34,7 +35,7 @@ def served(
             os._exit(77)
     server.close()
     os.close(log_write)
-    client.settimeout(30)
+    client.settimeout(120)
     return client, log_read, pid
 
 
@@ -44,6 +45,7 @@ def everything(descriptor: int) -> str:
 
 
 ARGV = ["imaplogin", "imapd", "Maildir"]
+WHO = r"ip=\[127\.0\.0\.1\], port=\[N/A\], time=\d+"
 
 
 def test_a_login_that_takes_too_long_is_ended() -> None:
@@ -78,7 +80,7 @@ def test_a_client_that_goes_is_logged() -> None:
     client.recv(1000)
     client.close()
     os.waitpid(pid, 0)
-    assert everything(log).splitlines()[1] == "DEBUG: Disconnected, ip=[127.0.0.1], port=[N/A], time=0"
+    assert re.fullmatch(rf"DEBUG: Disconnected, {WHO}", everything(log).splitlines()[1])
 
 
 def test_shutdown_is_told() -> None:
@@ -88,9 +90,8 @@ def test_shutdown_is_told() -> None:
         os.kill(pid, signal.SIGTERM)
         assert client.recv(1000) == b"* BYE Courier-IMAP server shut down by signal.\r\n"
     os.waitpid(pid, 0)
-    assert everything(log).splitlines()[1] == (
-        "NOTICE: Disconnected during shutdown by signal, ip=[127.0.0.1], port=[N/A], time=0"
-    )
+    line = everything(log).splitlines()[1]
+    assert re.fullmatch(rf"NOTICE: Disconnected during shutdown by signal, {WHO}", line)
 
 
 def test_a_signal_that_comes_just_before_the_wait_ends_it() -> None:
@@ -141,7 +142,7 @@ def test_signals_that_come_during_the_last_words_change_nothing(gone: bool) -> N
         assert client.recv(1000) == b"* BYE Courier-IMAP server shut down by signal.\r\n"
         client.close()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert everything(log).splitlines()[1].endswith("ip=[127.0.0.1], port=[N/A], time=0")
+    assert re.fullmatch(rf".*, {WHO}", everything(log).splitlines()[1])
 
 
 def test_who_does_not_take_the_last_words_is_left() -> None:

@@ -17,7 +17,7 @@ from authdaemond import account as records
 from authdaemond import ticket, ticketkey
 from couriertcpd import handover, installed, stageserver
 
-SECONDS = 30
+SECONDS = 120
 GREETING = b"* OK [CAPABILITY "
 BYE = b"* BYE Temporary problem, please try again later\r\n"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from conftest import InstalledTree, make
 
 PASSWORD = "correct horse"
-SECONDS = 30
+SECONDS = 120
 ANYBODY = ssl.create_default_context()
 ANYBODY.check_hostname, ANYBODY.verify_mode = False, ssl.CERT_NONE
 

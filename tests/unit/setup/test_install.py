@@ -23,7 +23,7 @@ def test_the_installed_code_knows_where_it_lives(installed_tree):
     program = (installed_tree.sbin / "imaplogin").read_text()
     interpreter = program.splitlines()[0].removeprefix("#!").split()
     start = program.split("from couriertcpd", 1)[0]
-    done = subprocess.run([*interpreter, "-c", start + CODE], capture_output=True, text=True, timeout=30, cwd="/")
+    done = subprocess.run([*interpreter, "-c", start + CODE], capture_output=True, text=True, timeout=120, cwd="/")
     prefix = installed_tree.prefix
     assert done.stdout.split() == [
         f"{prefix}/lib/courier/couriertcpd/installed.py",
@@ -39,7 +39,7 @@ def test_third_party_packages_are_in_the_installed_tree_and_the_environment_is_n
     interpreter = program.splitlines()[0].removeprefix("#!").split()
     start = program.split("from couriertcpd", 1)[0]
     code = "import daemon, OpenSSL, passlib, psutil, watchdog, dbm.gnu; print(OpenSSL.__file__, *sys.path)"
-    done = subprocess.run([*interpreter, "-c", start + code], capture_output=True, text=True, timeout=30, cwd="/")
+    done = subprocess.run([*interpreter, "-c", start + code], capture_output=True, text=True, timeout=120, cwd="/")
     assert done.stdout.startswith(f"{installed_tree.lib}/site/OpenSSL/"), done.stderr
     assert str(SOURCE) not in done.stdout
 

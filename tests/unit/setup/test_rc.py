@@ -56,7 +56,7 @@ class Tree:
             env={"PATH": "/usr/bin:/bin", "SECRET": "1", "IMAP_CAPABILITY": "from outside"},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
 
     def start(self) -> "subprocess.CompletedProcess[str]":
@@ -270,4 +270,4 @@ def test_the_first_start_of_an_encrypted_port_makes_a_certificate(tree, installe
 @pytest.mark.skipif(shutil.which("dash") is None, reason="dash is not installed")
 @pytest.mark.parametrize("script", ["libexec/imapd.rc", "libexec/authlib/authdaemond"])
 def test_the_scripts_are_plain_sh(installed_tree, script):
-    assert subprocess.run(["dash", "-n", str(installed_tree.prefix / script)], timeout=30).returncode == 0
+    assert subprocess.run(["dash", "-n", str(installed_tree.prefix / script)], timeout=120).returncode == 0
