@@ -16,6 +16,7 @@ A stage's module takes part by what it has, all of which may be missing:
     prepare(argv)          called once, before the first fork: what all children share
     stale()                called every STALE_SECONDS: true when the processes that wait are to be replaced
     before_wait()          called in the child, before it waits for a connection
+    rehearse()             called after it, unless a connection waits already: what can be got over before there is one
     arrive(arrival)        called in the child before main(), with what was handed over, while the environment still is
                            the fork server's; what it leaves in the arrival is what main() gets
 """

@@ -47,6 +47,9 @@ def live(module: ModuleType, receiver: socket.socket, mine: int, known: dict[byt
         before_wait = getattr(module, "before_wait", None)
         if before_wait is not None:
             before_wait()
+        rehearse = getattr(module, "rehearse", None)
+        if rehearse is not None and not _called(receiver):
+            rehearse()
         status = _serve_many(module, receiver, known) if reuse else _serve_one(module, receiver, known)
     except SystemExit as end:
         status = _status(end)
@@ -104,6 +107,13 @@ def _queue() -> select.epoll:
     queue.register(RECEIVER, select.EPOLLIN | select.EPOLLEXCLUSIVE)
     queue.register(RETIRE, select.EPOLLIN | select.EPOLLEXCLUSIVE)
     return queue
+
+
+def _called(receiver: socket.socket) -> bool:
+    """Whether a connection waits for a process: it, or one that is as free, is to take it at once."""
+    poll = select.poll()
+    poll.register(receiver, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _next_arrival(receiver: socket.socket, queue: select.epoll) -> handover.Arrival | None:

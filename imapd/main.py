@@ -70,7 +70,7 @@ def prepare(argv: list[str]) -> None:
     arrival.prepare(argv, response.untagged(b"BYE Temporary problem, please try again later"))
 
 
-def before_wait() -> None:
+def rehearse() -> None:
     """Get ready to talk, before there is a client that would wait for it."""
     from imapd import rehearsal
 

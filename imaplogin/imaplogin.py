@@ -285,10 +285,16 @@ def prepare(argv: list[str]) -> None:
 
 
 def before_wait() -> None:
-    """Give up root before there is a client, so that none waits for that; and get ready to talk."""
-    from imaplogin import rehearsal, unprivileged
+    """Give up root before there is a client, so that none waits for that."""
+    from imaplogin import unprivileged
 
     unprivileged.arrive()
+
+
+def rehearse() -> None:
+    """Get ready to talk."""
+    from imaplogin import rehearsal
+
     rehearsal.rehearse(b"OK [CAPABILITY %s] %s" % (capabilities(), BANNER.encode()))
 
 

@@ -64,7 +64,7 @@ def prepare(argv: list[str]) -> None:
     arrival.prepare(argv, response.error(b"Temporary problem, please try again later", response.TEMPORARY))
 
 
-def before_wait() -> None:
+def rehearse() -> None:
     """Get ready to talk, before there is a client that would wait for it."""
     from pop3d import rehearsal
 

@@ -1,7 +1,7 @@
 """Two stages of a chain that are small and do as their client says; with PREFORK they are fork servers like any other.
 
 Each answers a line with a line: `how` (spare or exec), `pid`, `ppid`, `word` (the stage's name), `fds`, `env NAME`,
-`argv`, `random`, `fail`, `next` (become the next stage), `leave`; anything else comes back as it is.
+`argv`, `random`, `rehearsed`, `fail`, `next` (become the next stage), `leave`; anything else comes back as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ PROJECT = Path(__file__).parents[1]
 TALK = """
 import os, random, select, signal, sys
 from couriertcpd import environ, stage
+
+rehearsed = False
 
 class Over(Exception):
     pass
@@ -57,6 +59,8 @@ def answer(word, argv):
         return repr(argv)
     if word == "random":
         return str(random.random())
+    if word == "rehearsed":
+        return str(rehearsed)
     if word == "fail":
         raise ValueError("a secret")
     return word
@@ -83,15 +87,18 @@ def talk(name, argv):
 """
 
 FIRST = """
-from talk import talk
+import talk
 
 REUSABLE = True
+
+def rehearse():
+    talk.rehearsed = True
 
 def next_stage(argv):
     return argv[1:] or None
 
 def main(argv):
-    return talk("first", argv)
+    return talk.talk("first", argv)
 """
 
 SECOND = """

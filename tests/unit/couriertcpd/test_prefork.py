@@ -196,6 +196,18 @@ def test_what_would_be_the_same_in_every_child_is_not(serve) -> None:
     assert len({server.talk().ask("random") for _ in range(6)}) == 6
 
 
+def test_who_is_waited_for_does_not_rehearse(serve) -> None:
+    server = serve("-maxspare=2")
+    fork_server = server.first()
+    server.until(lambda: len(server.spares(fork_server)) == 2)
+    fork_server.suspend()
+    waiting = [server.talk(), server.talk()]
+    assert [talk.ask("rehearsed") for talk in waiting] == ["True", "True"]
+    called = server.talk()
+    fork_server.resume()
+    assert called.ask("rehearsed") == "False"
+
+
 def test_an_unexpected_error_is_a_line_without_its_text(serve) -> None:
     server = serve()
     talk = server.talk()

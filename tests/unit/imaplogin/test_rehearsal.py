@@ -47,12 +47,12 @@ print("whole")
         ),
         (
             "pop3d.main",
-            "module.before_wait()",
+            "module.rehearse()",
             "'Driver.serve', 'execute', 'sign', '_good', 'usual', '_stat', '_uidl', '_quit', 'Dialogue.flush'",
         ),
         (
             "imapd.main",
-            "module.before_wait()",
+            "module.rehearse()",
             "'Driver.serve', 'execute', 'logout', 'sign', '_good', 'Dialogue.flush'",
         ),
     ],
