@@ -130,6 +130,12 @@ def waits(process: psutil.Process) -> bool:
         return False
 
 
+def is_ready(process: psutil.Process) -> bool:
+    """Whether it has done everything that comes before the wait for a connection."""
+    descriptors = Path(f"/proc/{process.pid}/fd")
+    return "anon_inode:[eventpoll]" in [os.readlink(path) for path in descriptors.iterdir()]
+
+
 @pytest.fixture
 def serve(start, tmp_path: Path, watch) -> Callable[..., Server]:
     """serve(*options) -> Server, with -prefork=2 unless the options say otherwise."""
@@ -199,7 +205,7 @@ def test_what_would_be_the_same_in_every_child_is_not(serve) -> None:
 def test_who_is_waited_for_does_not_rehearse(serve) -> None:
     server = serve("-maxspare=2")
     fork_server = server.first()
-    server.until(lambda: len(server.spares(fork_server)) == 2)
+    server.until(lambda: list(map(is_ready, server.spares(fork_server))) == [True, True])
     fork_server.suspend()
     waiting = [server.talk(), server.talk()]
     assert [talk.ask("rehearsed") for talk in waiting] == ["True", "True"]
