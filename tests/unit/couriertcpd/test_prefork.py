@@ -210,6 +210,7 @@ def test_who_is_waited_for_does_not_rehearse(serve) -> None:
     waiting = [server.talk(), server.talk()]
     assert [talk.ask("rehearsed") for talk in waiting] == ["True", "True"]
     called = server.talk()
+    server.until(lambda: server.connections() == 3)
     fork_server.resume()
     assert called.ask("rehearsed") == "False"
 
