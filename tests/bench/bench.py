@@ -176,15 +176,27 @@ class Bench:
         return responses
 
     def uss_kib(self) -> int:
-        """Memory that all its processes have for themselves, from smaps_rollup."""
+        """Memory that its processes have for themselves, from smaps_rollup; without those of ours that wait.
+
+        How many of these there are differs from moment to moment, and they are nobody's sessions.
+        """
         total = 0
         for process in (one for started in self.processes for one in started.tree()):
             try:
+                if self.prefix is not None and _waits(process):
+                    continue
                 text = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii")
             except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
                 continue
             total += sum(int(value) for value in re.findall(r"^Private_(?:Clean|Dirty): +(\d+)", text, re.MULTILINE))
         return total
+
+
+def _waits(process: psutil.Process) -> bool:
+    """Whether a process of ours is one that a fork server keeps for the next connection."""
+    parent = process.parent()
+    is_forked = parent is not None and parent.cmdline() == process.cmdline()
+    return is_forked and os.readlink(f"/proc/{process.pid}/fd/0") == os.devnull
 
 
 class Measure(NamedTuple):
