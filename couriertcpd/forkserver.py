@@ -32,7 +32,7 @@ import stat
 import sys
 import time
 
-from couriertcpd import environ, handover, log, spare, stage, stageserver
+from couriertcpd import environ, handover, leftover, log, spare, stage, stageserver
 from couriertcpd.pool import Pool
 from couriertcpd.retirement import Retirement
 from couriertcpd.spare import LOG, NEXT, NULL, RETIRE, SIDE, SLOT
@@ -126,6 +126,7 @@ class Server:
         getattr(self._module, "prepare", _nothing)(argv)
         self._stale = getattr(self._module, "stale", None)
         self._look_again = time.monotonic() + STALE_SECONDS
+        self._leftover = leftover.Watch(RECEIVER, time.monotonic())
         self._waiting: dict[int, int] = {}  # pid by the descriptor of its pipe
         self._busy: set[int] = set()  # descriptors of those that have a connection and will come back
         self._unexplained: set[int] = set()  # pids of those that ended without having had a connection
@@ -223,6 +224,7 @@ class Server:
                 self._start(server)
         self._replace_stale(now)
         self._fill()
+        self._help(now)
         self._thin_out(now)
         for descriptor, _ in self._poll.poll(self._patience(now)):
             if descriptor == RECEIVER:
@@ -236,7 +238,7 @@ class Server:
 
     def _patience(self, now: float) -> float | None:
         """Milliseconds until something is due by itself."""
-        due = [self._pool.wait(now), *(server.wait(now) for server in self._others)]
+        due = [self._pool.wait(now), self._leftover.wait(now), *(server.wait(now) for server in self._others)]
         seconds = [one for one in due if one is not None]
         if self._stale is not None:
             seconds.append(max(0.0, self._look_again - now))
@@ -256,7 +258,17 @@ class Server:
         missing = self._pool.missing(time.monotonic())
         if missing and self._retirement.calls:
             missing -= self._keep(missing)
-        for _ in range(min(missing, FORKS_AT_ONCE)):
+        self._fork_some(min(missing, FORKS_AT_ONCE))
+
+    def _help(self, now: float) -> None:
+        """Have one more process where a connection is left to those that wait, and they do not take it."""
+        if self._leftover.finds(self._pool.idle, now) and not self._abandoned():
+            log.warn(f"{self._module.__name__}: a connection waits, and none of {self._pool.idle} processes that wait"
+                     " for one has taken it; another process is started")  # fmt: skip
+            self._fork_some(1)
+
+    def _fork_some(self, count: int) -> None:
+        for _ in range(count):
             try:
                 self._fork()
             except OSError as error:

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from couriertcpd.tlscontext import NO_CERTIFICATE
 from tests.tls.authority import Authority, Issued, put
 from tests.tls.openssl import Frank
-from tests.tls.servers import Servers, Talk, until, until_told
+from tests.tls.servers import HOW, Servers, Talk, secured, until, until_told
 
 _LOOKS = 3  # of a client, while nothing is to change
 
@@ -182,3 +182,16 @@ def test_a_broken_pair_for_a_name_leaves_the_others_alone(files: Files, chain: C
     reason = f"{path}: there is no private key in it; put it there, or name its file in TLS_PRIVATE_KEYFILE"
     assert f"ERR: {reason}" in chain.log_text().splitlines()
     assert "Traceback" not in chain.log_text()
+
+
+def test_what_the_original_had_once_does_no_harm(servers: Servers) -> None:
+    """Files that are gone, and words that meant something to GnuTLS."""
+    old = {
+        "TLS_DHCERTFILE": "/nowhere/dh.pem", "TLS_CACHEFILE": "/nowhere/cache", "TLS_CACHESIZE": "1",
+        "TLS_PRIORITY": "NORMAL:-CTYPE-OPENPGP", "TLS_MIN_DH_BITS": "x", "TLS_COMPRESSION": "NULL",
+        "TLS_KX_LIST": "ALL", "TLS_CERTS": "X509", "TLS_PEERCERTDIR": "/nowhere",
+        "TLS_OURCACERT": "/nowhere", "TLS_ALLOWSELFSIGNEDCERT": "1",
+        "TLS_DHPARAMS": "/nowhere/dhparams.pem", "TLS_DEBUG": "9",
+    }  # fmt: skip
+    for how in HOW:
+        secured(servers, how, **old).close()

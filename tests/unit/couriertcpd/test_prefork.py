@@ -520,6 +520,29 @@ def test_a_reused_process_that_has_served_enough_makes_room_in_silence(serve, tm
     assert b"ended" not in server.tcpd.log
 
 
+def test_a_connection_that_those_who_wait_do_not_take_is_taken_by_another(serve, tmp_path: Path) -> None:
+    """Of the second stage, where nobody is left who would give up waiting."""
+    folder = tmp_path / "stuck"
+    folder.mkdir()
+    chain = tinystages.make(folder)
+    with (folder / "second.py").open("a") as module:
+        module.write("from couriertcpd import leftover\nleftover.SECONDS = 0.2\n")
+    server = serve(program=chain)
+    server.until(lambda: len(server.spares(server.second())) == 2)
+    stuck = server.spares(server.second())
+    for process in stuck:
+        process.suspend()
+    talk = server.talk()
+    talk.go_on()
+    assert talk.pid() not in [process.pid for process in stuck]
+    server.tcpd.expect("WARN: second: a connection waits, and none of 2 processes that wait for one has taken it;")
+    for process in stuck:
+        process.resume()
+    talk.close()
+    server.until(lambda: server.connections() == 0)
+    server.settle()
+
+
 def test_names_are_looked_up_before_the_connection_is_handed_on(serve, start, tmp_path: Path) -> None:
     try:
         expected = socket.getnameinfo(("127.0.0.1", 0), socket.NI_NAMEREQD)[0]

@@ -1,8 +1,11 @@
 """The init script, as it is copied to /etc/init.d, with every server of the installation."""
 
+import json
 import os
 import re
 import shutil
+import socket
+import ssl
 import stat
 import subprocess
 import tempfile
@@ -13,6 +16,7 @@ import pytest
 from conftest import InstalledTree
 
 from tests.unit.setup.host import (
+    ANYBODY,
     SECONDS,
     answers,
     eventually,
@@ -161,6 +165,65 @@ def test_what_is_not_to_be_started_is_not(host: Host) -> None:
         host.run("stop")
         set_in(host.tree.etc / "imapd", IMAPDSTART="YES")
         set_in(host.tree.etc / "pop3d-ssl", POP3DSSLSTART="YES")
+
+
+def let_in(port: int, tls: bool, count: int) -> list[socket.socket]:
+    """So many clients from one address, all greeted; and one more is not."""
+    clients = [greeted(port, tls) for _ in range(count)]
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as one_more:
+        if tls:
+            with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
+                ANYBODY.wrap_socket(one_more)
+        else:
+            assert b"Too many connections" in one_more.recv(4096)
+    return clients
+
+
+def test_each_server_has_the_limits_of_its_files(host: Host) -> None:
+    """Four from one address unless told otherwise; in a file for TLS it counts for that server alone."""
+    before = {name: (host.tree.etc / name).read_bytes() for name in ("imapd-ssl", "pop3d")}
+    set_in(host.tree.etc / "imapd-ssl", MAXPERIP="2")
+    set_in(host.tree.etc / "pop3d", MAXPERIP="1")
+    clients: list[socket.socket] = []
+    try:
+        assert host.run("start").returncode == 0
+        for port in host.ports.values():
+            assert eventually(lambda port=port: answers(port))  # type: ignore[misc]
+        for name, count in (("imapd", 4), ("imapd-ssl", 2), ("pop3d", 1), ("pop3d-ssl", 1)):
+            assert eventually(lambda name=name: connections(host, name) == 0)  # type: ignore[misc]
+            clients += let_in(host.ports[name], SERVERS[name][1], count)
+    finally:
+        for client in clients:
+            client.close()
+        host.run("stop")
+        for name, content in before.items():
+            (host.tree.etc / name).write_bytes(content)
+
+
+def connections(host: Host, name: str) -> int:
+    """How many the server has now: our look whether it answers is one for a moment."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(SECONDS)
+        asking.connect(str(host.tree.run / f"{name}.pid.status"))
+        with asking.makefile("rb") as told:
+            return int(json.loads(told.read())["connections"])
+
+
+def test_files_without_headers_will_do(host: Host) -> None:
+    """As they were before 1.3: install-configure can do nothing with them, but the servers can."""
+    files = [host.tree.etc / name for name in SERVERS]
+    before = [path.read_bytes() for path in files]
+    try:
+        for path, content in zip(files, before, strict=True):
+            lines = content.splitlines(keepends=True)
+            path.write_bytes(b"".join(line for line in lines if not line.startswith(b"#")))
+        done = host.run("start")
+        assert (done.returncode, done.stderr) == (0, "")
+        all_serve(host)
+    finally:
+        host.run("stop")
+        for path, content in zip(files, before, strict=True):
+            path.write_bytes(content)
 
 
 def test_other_verbs_are_told_what_there_is(host: Host) -> None:

@@ -158,6 +158,13 @@ def test_programs_and_pages_elsewhere(tmp_path):
         assert left == [], name
 
 
+def test_documents_are_in_the_tree(installed_tree):
+    for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "share/doc/architecture.md"):
+        path = installed_tree.share / "doc" / os.path.basename(name)
+        assert path.read_bytes() == (SOURCE / name).read_bytes()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
 def test_a_page_is_found_in_the_tree(installed_tree):
     """With MANPATH, as a profile sets it."""
     if shutil.which("man") is None:

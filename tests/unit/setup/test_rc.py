@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from couriertcpd import installed
+
 TELL = r"""#!/bin/sh
 { printf 'argv'; for word; do printf '\t%s' "$word"; done; echo; umask; ulimit -v; env; } >TARGET
 """
@@ -206,6 +208,66 @@ def test_other_words_do_nothing(tree, arguments):
     assert (done.returncode, done.stderr) == (0, "Usage: imapd.rc start|stop|restart\n")
 
 
+OTHERS = {
+    "imapd-ssl": ({"IMAP_TLS": "1"}, ["imapd", "imapd-ssl"], "993", ["sbin/imaplogin", "bin/imapd"]),
+    "pop3d": ({"TLS_PROTOCOL": "TLSv1.3"}, ["pop3d-ssl", "pop3d"], "110", ["sbin/pop3login", "bin/pop3d"]),
+    "pop3d-ssl": (
+        {"POP3_TLS": "1", "POP3_STARTTLS": "NO", "POP3_TLS_REQUIRED": "0", "TLS_PROTOCOL": "TLSv1.2"},
+        ["pop3d", "pop3d-ssl"], "995", ["sbin/pop3login", "bin/pop3d"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_other_scripts(tree, installed_tree, name):
+    """What they force, which file counts, and the chain, with couriertls in front for TLS."""
+    forced, files, port, stages = OTHERS[name]
+    script = (installed_tree.prefix / f"libexec/{name}.rc").read_text()
+    tree.program(f"libexec/{name}.rc", script.replace(str(installed_tree.prefix), str(tree.prefix)))
+    tree.program("bin/couriertls", "#!/bin/sh\n[ $# = 1 ] && [ $1 = -check ]\n")
+    for file in files:
+        tree.configure(
+            f"WHO={file}\nPOP3_STARTTLS=YES\nPOP3_TLS_REQUIRED=1\nTLS_PROTOCOL=TLSv1.2\nTLS_STARTTLS_PROTOCOL=TLSv1.3\n"
+            f"SSLPIDFILE=PREFIX/run/{name}.pid\nPIDFILE=PREFIX/run/{name}.pid\n",
+            file,
+        )
+    done = tree.run(f"libexec/{name}.rc", "start")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = tree.told()
+    tls = name.endswith("-ssl")
+    front = ["PREFIX/bin/couriertls", "-server", "-tcpd", f"-user={installed.MAILUSER}"] if tls else []
+    assert lines[0].split("\t") == [
+        "argv", f"-pid=PREFIX/run/{name}.pid", "-start", f"-name={name}", "PREFIX/libexec/couriertcpd", "-address=0",
+        "-maxprocs=40", "-maxperip=4", "-prefork=4", *(f"-config=PREFIX/etc/{file}" for file in files),
+        f"-status=PREFIX/run/{name}.pid.status", "-nodnslookup", port, *front,
+        *(f"PREFIX/{stage}" for stage in stages), "Maildir",
+    ]  # fmt: skip
+    environment = dict(line.split("=", 1) for line in lines[3:] if "=" in line)
+    assert environment["WHO"] == files[1]
+    assert environment["COURIERTLS"] == "PREFIX/bin/couriertls"
+    assert {key: environment.get(key) for key in forced} == forced
+    assert "SECRET" not in environment
+
+
+@pytest.mark.parametrize("name", ["imapd-ssl", "pop3d-ssl"])
+def test_an_encrypted_port_needs_both_files_and_a_certificate(tree, installed_tree, name):
+    script = (installed_tree.prefix / f"libexec/{name}.rc").read_text()
+    tree.program(f"libexec/{name}.rc", script.replace(str(installed_tree.prefix), str(tree.prefix)))
+    tree.program("bin/couriertls", "#!/bin/sh\necho 'no certificate' >&2\nexit 1\n")
+    plain = name.removesuffix("-ssl")
+    for there, missing in ((plain, name), (name, plain)):
+        for file in (plain, name):
+            (tree.prefix / "etc" / file).unlink(missing_ok=True)
+        tree.configure("", there)
+        done = tree.run(f"libexec/{name}.rc", "start")
+        wanted = f"{tree.prefix}/etc/{missing} does not exist, forgot make install-configure?\n"
+        assert (done.returncode, done.stderr) == (1, wanted)
+    tree.configure("", plain)
+    done = tree.run(f"libexec/{name}.rc", "start")
+    assert (done.returncode, done.stderr) == (1, "no certificate\n")
+    assert not (tree.prefix / "told").exists()
+
+
 @pytest.mark.parametrize("verb", ["start", "stop", "restart"])
 def test_authdaemond_runs_below_the_logger(tree, verb):
     tree.configure(
@@ -268,6 +330,13 @@ def test_the_first_start_of_an_encrypted_port_makes_a_certificate(tree, installe
 
 
 @pytest.mark.skipif(shutil.which("dash") is None, reason="dash is not installed")
-@pytest.mark.parametrize("script", ["libexec/imapd.rc", "libexec/authlib/authdaemond"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        *(f"libexec/{name}.rc" for name in ("imapd", *OTHERS)),
+        "libexec/authlib/authdaemond",
+        "share/courier-imap.sysvinit",
+    ],
+)
 def test_the_scripts_are_plain_sh(installed_tree, script):
     assert subprocess.run(["dash", "-n", str(installed_tree.prefix / script)], timeout=120).returncode == 0
