@@ -60,7 +60,7 @@ class Index:
     def values(self, kind: bytes, uids: Sequence[int]) -> list[bytes | None]:
         """What is known for these uids, in their order; ascending ones are fast."""
         self._asked[kind] = None
-        if not _ascend(uids):
+        if not (isinstance(uids, range) and uids.step > 0) and any(map(ge, uids, islice(uids, 1, None))):
             ascending = sorted(set(uids))
             by_uid = dict(zip(ascending, self.values(kind, ascending), strict=True))
             return [by_uid[uid] for uid in uids]
@@ -321,9 +321,3 @@ class Index:
         self._file.close()
         if not isinstance(why, Unwanted):
             indexfile.tell(self._folder, f"{log.printable(self._folder)}:", "goes on without its index", str(why))
-
-
-def _ascend(uids: Sequence[int]) -> bool:
-    if isinstance(uids, range):
-        return uids.step > 0
-    return not any(map(ge, uids, islice(uids, 1, None)))
