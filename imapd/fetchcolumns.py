@@ -82,9 +82,7 @@ class _Stretch:
         self._rows = rows
         self._kinds = kinds
         self._reads = [row.reads(item) for row, item in rows]
-        first, end = indexes[0], indexes[-1] + 1
-        is_range = isinstance(indexes, range)
-        self._uids: Sequence[int] = view.uids[first:end] if is_range else [view.uids[index] for index in indexes]
+        self._uids = _uids(view, indexes)
         self._columns = [self._column(row, item, kind) for (row, item), kind in zip(rows, kinds, strict=True)]
         self.problem: No | None = None
         self.octets = 0  # told
@@ -174,3 +172,13 @@ class _Stretch:
 
 def _gaps(column: Column) -> list[int]:
     return [number for number, value in enumerate(column) if value is None]
+
+
+def _uids(view: View, indexes: Sequence[int]) -> Sequence[int]:
+    """The uids, which ascend; a range where it can be one, for nobody needs to look if that ascends."""
+    if not isinstance(indexes, range):
+        return [view.uids[index] for index in indexes]
+    first, last = view.uids[indexes[0]], view.uids[indexes[-1]]
+    if last - first == indexes[-1] - indexes[0]:
+        return range(first, last + 1)
+    return view.uids[indexes[0] : indexes[-1] + 1]

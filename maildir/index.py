@@ -58,7 +58,7 @@ class Index(Derived):
     def values(self, kind: bytes, uids: Sequence[int]) -> list[bytes | None]:
         """What is known for these uids, in their order; ascending ones are fast."""
         self._asked[kind] = None
-        if any(map(ge, uids, islice(uids, 1, None))):
+        if not (isinstance(uids, range) and uids.step > 0) and any(map(ge, uids, islice(uids, 1, None))):
             ascending = sorted(set(uids))
             by_uid = dict(zip(ascending, self.values(kind, ascending), strict=True))
             return [by_uid[uid] for uid in uids]

@@ -506,3 +506,10 @@ class TestCopyOfTheView:
         again.offer(reading({1: b"other"}))
         assert again.values(indexrows.BASE, [1]) == [b"other"]
         assert not again.lost
+
+
+def test_uids_in_a_range_are_as_those_in_a_list(index) -> None:
+    for uid in range(1, 301):
+        index.remember(b"ENVELOPE", uid, b"%d" % uid)
+    for uids in (range(1, 301), range(120, 140), range(300, 0, -1), range(7, 8), range(9, 9)):
+        assert index.values(b"ENVELOPE", uids) == index.values(b"ENVELOPE", list(uids)) == [b"%d" % uid for uid in uids]
