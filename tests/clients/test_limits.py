@@ -9,6 +9,10 @@ from chain import Chain
 
 from tests.clients import limits
 
+# The listener's limits are the same code in both forms, and before cheaper programs in tests/unit; here for each
+# connection of the other form two interpreters would start.
+pytestmark = pytest.mark.parametrize("chain", ["prefork"], indirect=True)
+
 
 class Listening:
     """A couriertcpd of the test's own, and what it logs from now on."""

@@ -25,8 +25,8 @@ def make(version: int, number: int) -> netblock.Address:
 @st.composite
 def blocks_and_addresses(draw):
     """A network whose expansion is small, and an address in it, beside it, or anywhere."""
-    version, top, bits = draw(st.sampled_from([(4, FOUR, 32), (6, SIX, 128)]))
-    prefix = draw(st.integers(1, bits))
+    version, top, bits, part = draw(st.sampled_from([(4, FOUR, 32, 8), (6, SIX, 128, 16)]))
+    prefix = draw(st.integers(1, bits // part)) * part - draw(st.integers(0, 7))  # at most 128 keys
     number = draw(st.integers(0, top))
     network = ipaddress.ip_network((make(version, number).packed, prefix), strict=False)
     first, last = int(network.network_address), int(network.broadcast_address)

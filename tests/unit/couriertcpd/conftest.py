@@ -13,6 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import tinystages
+from tests.unit.couriertcpd.preforked import Server
+
 SECONDS = 120  # nothing here takes a second; a machine that is busy may
 
 PROJECT = Path(__file__).parents[3]
@@ -161,3 +164,15 @@ def start() -> Iterator[Start]:
         tcpd.process.stderr.close()
     for port in reserved:
         port.close()
+
+
+@pytest.fixture
+def serve(start, tmp_path: Path, watch) -> Callable[..., Server]:
+    """serve(*options) -> Server, with -prefork=2 unless the options say otherwise."""
+
+    def begin(*options: str, **how: object) -> Server:
+        how.setdefault("program", tinystages.make(tmp_path))
+        status = tmp_path / "status"
+        return Server(start("-prefork=2", f"-status={status}", "-maxperip=9", *options, **how), status, watch)
+
+    return begin

@@ -11,6 +11,7 @@ from imapd.commands import append, copy, fetch
 from imapd.session import Session
 from imapd.view import View
 from imapd.wire.lexer import Arguments
+from maildir import listing
 from maildir.account import Account
 from maildir.folder import Folder
 
@@ -23,7 +24,8 @@ def sent(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session(tmp_path: Path, sent: Path) -> Iterator[Session]:
+def session(tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setattr(listing, "SETTLED_NS", 20_000_000)  # a session is silent when it trusts the times of files
     for folder in (tmp_path, sent):
         for part in ("cur", "new", "tmp"):
             (folder / part).mkdir(parents=True)
