@@ -336,6 +336,7 @@ class Server:
         if state == spare.TAKEN[0] and not busy:
             self._busy.add(descriptor)
             self._pool.taken(time.monotonic())
+            self._leftover.moves()
             self._told = None
         elif state == spare.FREE[0] and busy:
             self._busy.remove(descriptor)

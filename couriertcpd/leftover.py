@@ -23,8 +23,12 @@ class Watch:
         """Seconds until the next look."""
         return max(0.0, self._due - now)
 
+    def moves(self) -> None:
+        """Note that a process has taken a connection: what lies there now was behind that one."""
+        self._seen = False
+
     def finds(self, idle: int, now: float) -> bool:
-        """Whether at this look and the last one a connection was there, and `idle` processes said to wait for it."""
+        """Whether a connection is there since the last look, with `idle` processes said to wait, and none was taken."""
         if now < self._due:
             return False
         self._due = now + SECONDS
