@@ -178,13 +178,19 @@ class View:
         return frozenset().union(*self.keywords.values())
 
     def indexes_of(self, messages: SequenceSet) -> list[int]:
-        """Positions of the messages named by sequence number.
+        """As positions_of(), in a list."""
+        return list(self.positions_of(messages))
+
+    def positions_of(self, messages: SequenceSet) -> list[int] | range:
+        """Positions of the messages named by sequence number; a range, which takes no memory, if they are in a row.
 
         Raises Bad for numbers beyond the mailbox (RFC 3501 section 9, seq-number); `1:*` of an empty one names nothing.
         """
         numbers, outside = messages.sequence_numbers(len(self))
         if outside and len(self):
             raise Bad(f"Invalid message sequence number: {outside[0]}")
+        if isinstance(numbers, range):
+            return range(numbers.start - 1, numbers.stop - 1)
         return [number - 1 for number in numbers]
 
     def flag_list(self, index: int) -> bytes:

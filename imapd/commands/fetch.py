@@ -35,7 +35,7 @@ def parse(arguments: Arguments) -> tuple[SequenceSet, list[Item]]:
 
 def fetch(session: Session, messages: SequenceSet, items: list[Item]) -> Generator[bytes, None, None]:
     """Tell about messages by sequence number."""
-    yield from _fetch(session, session.selected().indexes_of(messages), items, False)
+    yield from _fetch(session, session.selected().positions_of(messages), items, False)
 
 
 def uid_fetch(session: Session, messages: SequenceSet, items: list[Item]) -> Generator[bytes, None, None]:

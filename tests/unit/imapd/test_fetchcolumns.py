@@ -166,3 +166,21 @@ def test_stretches_of_any_size_tell_each_message_once(session: Session, monkeypa
         monkeypatch.setattr(fetchcolumns, "_REMEMBERED_OCTETS", octets)
         assert told(session, b"1:* (UID ENVELOPE)") == first
         assert told(session, b"1:99,101:* (UID ENVELOPE)") == first[:99] + first[100:]
+
+
+@pytest.mark.parametrize(
+    ("what", "positions"),
+    [
+        (b"1:*", range(300)),
+        (b"300:2", range(1, 300)),
+        (b"7", range(6, 7)),
+        (b"1:2,3:4", range(4)),
+        (b"1,3", [0, 2]),
+    ],
+)
+def test_messages_in_a_row_take_no_memory(session: Session, what: bytes, positions: range | list[int]) -> None:
+    view = session.selected()
+    messages, _ = fetch.parse(Arguments(b" " + what + b" FLAGS"))
+    assert list(view.positions_of(messages)) == view.indexes_of(messages) == list(positions)
+    if what != b"1:2,3:4":  # which may be put together or not
+        assert isinstance(view.positions_of(messages), type(positions))
