@@ -23,8 +23,12 @@ class Watch:
         """Seconds until the next look."""
         return max(0.0, self._due - now)
 
+    def taken(self) -> None:
+        """Somebody has taken a connection: what is there at the next look may be another one."""
+        self._seen = False
+
     def finds(self, idle: int, now: float) -> bool:
-        """Whether at this look and the last one a connection was there, and `idle` processes said to wait for it."""
+        """Whether a connection was there at this look and the last one, and none of `idle` that wait took any since."""
         if now < self._due:
             return False
         self._due = now + SECONDS

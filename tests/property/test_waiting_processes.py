@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from couriertcpd import spare
+from couriertcpd import leftover, spare
 from couriertcpd.forkserver import Server
 from couriertcpd.pool import Pool
 from couriertcpd.retirement import Retirement
@@ -30,6 +30,7 @@ class World:
         server._module = SimpleNamespace(__name__="stage")  # type: ignore[assignment]
         server._waiting, server._busy, server._unexplained, server._outdated = {}, set(), set(), set()
         server._reuse, server._told = reuse, None
+        server._leftover = leftover.Watch(self.calls, 0.0)
         server._stale, server._look_again = (lambda: True), 0.0
         self.reuse = reuse
         self.free: dict[int, int] = {}  # that wait: the end they write to, by the server's
