@@ -262,7 +262,7 @@ class Server:
     def _help(self, now: float) -> None:
         """Have one more process where a connection is left to those that wait, and they do not take it."""
         if self._leftover.finds(self._pool.idle, now) and not self._abandoned():
-            log.warn(f"{self._module.__name__}: none of {self._pool.idle} that wait takes a connection; one more starts")
+            log.warn(f"{self._module.__name__}: none of {self._pool.idle} waiting takes a connection; one more starts")
             self._fork_some(1)
 
     def _fork_some(self, count: int) -> None:
