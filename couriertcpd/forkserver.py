@@ -236,13 +236,13 @@ class Server:
             self._wakeup.came()
             self._reap()
 
-    def _patience(self, now: float) -> float | None:
+    def _patience(self, now: float) -> float:
         """Milliseconds until something is due by itself."""
         due = [self._pool.wait(now), self._leftover.wait(now), *(server.wait(now) for server in self._others)]
         seconds = [one for one in due if one is not None]
         if self._stale is not None:
             seconds.append(max(0.0, self._look_again - now))
-        return min(seconds) * 1000 + 1 if seconds else None
+        return min(seconds) * 1000 + 1
 
     def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
         self._handlers[descriptor] = handler
@@ -263,8 +263,7 @@ class Server:
     def _help(self, now: float) -> None:
         """Have one more process where a connection is left to those that wait, and they do not take it."""
         if self._leftover.finds(self._pool.idle, now) and not self._abandoned():
-            log.warn(f"{self._module.__name__}: a connection waits, and none of {self._pool.idle} processes that wait"
-                     " for one has taken it; another process is started")  # fmt: skip
+            log.warn(f"{self._module.__name__}: none of {self._pool.idle} waiting takes a connection; one more starts")
             self._fork_some(1)
 
     def _fork_some(self, count: int) -> None:
@@ -336,7 +335,7 @@ class Server:
         if state == spare.TAKEN[0] and not busy:
             self._busy.add(descriptor)
             self._pool.taken(time.monotonic())
-            self._leftover.moves()
+            self._leftover.taken()
             self._told = None
         elif state == spare.FREE[0] and busy:
             self._busy.remove(descriptor)

@@ -23,12 +23,12 @@ class Watch:
         """Seconds until the next look."""
         return max(0.0, self._due - now)
 
-    def moves(self) -> None:
-        """Note that a process has taken a connection: what lies there now was behind that one."""
+    def taken(self) -> None:
+        """Somebody has taken a connection: what is there at the next look may be another one."""
         self._seen = False
 
     def finds(self, idle: int, now: float) -> bool:
-        """Whether a connection is there since the last look, with `idle` processes said to wait, and none was taken."""
+        """Whether a connection was there at this look and the last one, and none of `idle` that wait took any since."""
         if now < self._due:
             return False
         self._due = now + SECONDS

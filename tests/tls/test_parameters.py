@@ -64,6 +64,7 @@ def test_the_rehearsal_leaves_nothing_behind(
     told: list[object] = []
     monkeypatch.setattr(tlspeer, "dump", lambda *arguments: told.append(arguments))
     contexts = ServerContexts(Settings())
+    gc.collect()  # of what other tests have left
     before = os.listdir("/proc/self/fd")
     contexts.rehearse()
     gc.collect()

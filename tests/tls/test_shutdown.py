@@ -24,7 +24,7 @@ def connected(listener: Listener, how: str) -> Talk:
     talk = Talk(listener)
     if "+" in how:
         talk.line()
-        ask_for_tls(talk, how)
+        assert b"OK Begin SSL/TLS" in ask_for_tls(talk, how)
     talk.secure(STRICT, suppress_ragged_eofs=False)
     if "+" not in how:
         talk.line()
