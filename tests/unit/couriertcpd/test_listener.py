@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -168,11 +169,13 @@ def test_ctrl_c_on_a_terminal(start) -> None:
 
 
 def connect_when_up(port: int) -> socket.socket:
+    deadline = time.monotonic() + SECONDS
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port), SECONDS)
         except ConnectionRefusedError:
-            continue
+            assert time.monotonic() < deadline, "nobody listens"
+            time.sleep(0.01)
 
 
 def test_a_port_in_use(start) -> None:
