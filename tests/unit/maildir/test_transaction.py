@@ -1,7 +1,7 @@
 """Statements on the database of an index that belong together."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,6 +23,12 @@ def count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT (SELECT count(*) FROM parent) + (SELECT count(*) FROM child)").fetchone()[0])
 
 
+def begin_and_fail(connection: sqlite3.Connection, act: Callable[[], object]) -> None:
+    with transaction(connection):
+        act()
+        raise KeyError
+
+
 def test_it_is_written_at_the_end(connection) -> None:
     with transaction(connection):
         connection.execute("INSERT INTO parent VALUES (1)")
@@ -30,9 +36,8 @@ def test_it_is_written_at_the_end(connection) -> None:
 
 
 def test_what_is_raised_takes_it_back(connection) -> None:
-    with pytest.raises(KeyError), transaction(connection):
-        connection.execute("INSERT INTO parent VALUES (1)")
-        raise KeyError
+    with pytest.raises(KeyError):
+        begin_and_fail(connection, lambda: connection.execute("INSERT INTO parent VALUES (1)"))
     assert count(connection) == 0
 
 
@@ -43,6 +48,5 @@ def test_an_end_that_cannot_be_takes_it_back(connection) -> None:
 
 
 def test_what_went_wrong_first_is_raised(connection) -> None:
-    with pytest.raises(KeyError), transaction(connection):
-        connection.close()
-        raise KeyError
+    with pytest.raises(KeyError):
+        begin_and_fail(connection, connection.close)
