@@ -3,6 +3,7 @@
 couriertcpd(1) has the options; the loop is in listener.py.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -100,7 +101,9 @@ def _start_logger(program: str, name: str) -> None:
         spawn.place(0, read_end)
         spawn.execute((program, name), environ.everything())
 
-    spawn.fork(child)
+    pid = spawn.fork(child)
+    with contextlib.suppress(OSError):  # it has done so itself and is another program already
+        os.setpgid(pid, pid)  # or the end could come before it has
     os.close(read_end)
     os.dup2(write_end, 2)
     os.close(write_end)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from maildir.columns import Values
     from maildir.folder import Folder
+    from maildir.indexfile import Layout
     from maildir.storedview import Stored
 
     Progress = Callable[[int, int], None]  # gets how many messages are done, and of how many
@@ -43,28 +44,55 @@ class Kind:
         self.octets = octets
 
 
-class Database:
-    """An index that is there, opened for reading.  Raises Wrong."""
+class Opened:
+    """A database that is there, to be looked at; mode is SQLite's ro or rw.  Raises Wrong."""
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, layout: Layout, mode: str) -> None:
         self.path = path
         name = os.fsdecode(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         try:
-            self._connection = sqlite3.connect(f"file:{name}?mode=ro", uri=True, timeout=5, isolation_level=None)
+            self._connection = sqlite3.connect(f"file:{name}?mode={mode}", uri=True, timeout=5, isolation_level=None)
             self._connection.text_factory = bytes
-            indexfile.check(self._connection)
-            self.rows = Rows(self._connection)
-            self.uidvalidity = self.rows.meta()[1]
+            indexfile.check(self._connection, layout)
+            self._begin()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise Wrong(f"not a database that can be read ({error})") from None
         except indexfile.Wrong as why:
             raise Wrong(str(why)) from None
-        except columns.Damaged:
-            raise Wrong("its first row is missing") from None
+
+    def _begin(self) -> None:
+        """Read what everybody asks for; may raise sqlite3.Error."""
+        raise NotImplementedError
 
     def octets(self) -> int:
         """On disk, with the log of writes beside it."""
         return indexfile.octets_of(self.path)
+
+    def problems(self) -> list[str]:
+        """What SQLite itself finds wrong."""
+        try:
+            told = [row[0] for row in self._connection.execute("PRAGMA integrity_check(20)")]
+        except sqlite3.Error as error:
+            return [str(error)]
+        return [] if told == [b"ok"] else [text.decode("ascii", "backslashreplace") for text in told]
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+
+class Database(Opened):
+    """An index that is there, opened for reading.  Raises Wrong."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(path, indexfile.INDEX, "ro")
+
+    def _begin(self) -> None:
+        self.rows = Rows(self._connection)
+        try:
+            self.uidvalidity = self.rows.meta()[1]
+        except columns.Damaged:
+            raise Wrong("its first row is missing") from None
 
     def kinds(self) -> list[Kind]:
         """All columns, by name."""
@@ -86,21 +114,9 @@ class Database:
         """How many whole answers are remembered."""
         return int(self._connection.execute("SELECT count(*) FROM answer").fetchone()[0])
 
-    def problems(self) -> list[str]:
-        """What SQLite itself finds wrong."""
-        try:
-            told = [row[0] for row in self._connection.execute("PRAGMA integrity_check(20)")]
-        except sqlite3.Error as error:
-            return [str(error)]
-        return [] if told == [b"ok"] else [text.decode("ascii", "backslashreplace") for text in told]
-
     def stored(self, marks: bytes) -> Stored | None:
         """The view, if it is the one of these marks; raises columns.Damaged or sqlite3.Error."""
         return self.rows.stored(marks) if marks else None
-
-    def close(self) -> None:
-        """Close it."""
-        self._connection.close()
 
 
 class Check:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 
-from imapd.indexcheck import MAX_TOLD, Wrong
+from imapd.indexcheck import MAX_TOLD, Opened, Wrong
 from imapd.message import Message
 from imapd.view import View
 from maildir import bodytext, columns, fulltext, indexfile
@@ -18,26 +17,22 @@ if TYPE_CHECKING:
     from maildir.folder import Folder
 
 
-class TextDatabase:
+class TextDatabase(Opened):
     """A full-text index that is there.  Raises Wrong."""
 
     def __init__(self, path: bytes) -> None:
-        self.path = path
+        # What has FTS5 check its tables is an INSERT, though nothing is written.
+        super().__init__(path, indexfile.FULL_TEXT, "rw")
+
+    def _begin(self) -> None:
         try:
-            # What has FTS5 check its tables is an INSERT, though nothing is written.
-            name = os.fsdecode(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            self._connection = sqlite3.connect(f"file:{name}?mode=rw", uri=True, timeout=5, isolation_level=None)
-            self._connection.text_factory = bytes
-            indexfile.check(self._connection, indexfile.FULL_TEXT)
             meta = dict(self._connection.execute("SELECT key, value FROM meta").fetchall())
             self.uidvalidity, self.given = int(meta[b"uidvalidity"]), int(meta[b"documents"])
             self.blocks = {
                 number: Block(octets, number)
                 for number, octets in self._connection.execute("SELECT id, octets FROM block")
             }
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise Wrong(f"not a database that can be read ({error})") from None
-        except (indexfile.Wrong, columns.Damaged, KeyError, ValueError) as why:
+        except (columns.Damaged, KeyError, ValueError) as why:
             raise Wrong(str(why) or "a row is not what was written") from None
 
     def documents(self) -> list[int]:
@@ -50,17 +45,13 @@ class TextDatabase:
         ]
 
     def problems(self) -> list[str]:
-        """What SQLite itself finds wrong."""
+        """What SQLite itself finds wrong, and FTS5."""
+        found = super().problems()
         try:
-            told = [row[0] for row in self._connection.execute("PRAGMA integrity_check(20)")]
             self._connection.execute("INSERT INTO text(text) VALUES ('integrity-check')")
         except sqlite3.Error as error:
-            return [str(error)]
-        return [] if told == [b"ok"] else [text.decode("ascii", "backslashreplace") for text in told]
-
-    def close(self) -> None:
-        """Close it."""
-        self._connection.close()
+            found.append(str(error))
+        return found
 
 
 class TextCheck:

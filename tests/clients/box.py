@@ -13,7 +13,7 @@ from chain import Chain
 
 from tests.corpus import generate
 
-_SECONDS = 60
+_SECONDS = 300
 _EPOCH = 1_700_000_000
 
 

@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from couriertcpd import environ
 from maildir import listing, lock, names
 from maildir.folder import Folder
 from maildir.keywords import Keywords
@@ -212,6 +213,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--peers", type=int, default=0, help="so many clients of the C Courier-IMAP beside them")
     chosen = parser.parse_args(argv[1:])
     print(f"seed {chosen.seed}", flush=True)
+    environ.put("IMAP_INDEX", "off")  # no index is open in this process when children are forked
     with (
         tempfile.TemporaryDirectory() as directory,
         bazaar(Path(directory), chosen.seed, chosen.sessions, chosen.deliver, chosen.peers) as mailbox,

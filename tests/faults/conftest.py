@@ -54,6 +54,8 @@ def saboteur():
 def quick(monkeypatch):
     monkeypatch.delenv("IMAP_USELOCKS", raising=False)
     monkeypatch.setenv("IMAP_FSYNC", "0")  # the calls of fs.sync() are counted all the same
+    # In this process: no index is open when children are forked, for SQLite's locks do not survive that.
+    monkeypatch.setenv("IMAP_INDEX", "off")
     monkeypatch.setattr(lock, "WAIT_SECONDS", 0.2)
     monkeypatch.setattr(lock, "PAUSE_SECONDS", 0.001)
 

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from couriertcpd import environ
 from maildir import keywordlist, lock, names, uidlist
 from maildir.account import Account
 from maildir.folder import Folder
@@ -376,6 +377,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--peers", action="store_true", help="let the C Courier-IMAP read the maildir at the end")
     chosen = parser.parse_args(argv[1:])
     print(f"seed {chosen.seed}", flush=True)
+    environ.put("IMAP_INDEX", "off")  # no index is open in this process when children are forked
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         load = run(chosen.points, chosen.seed, Path(directory), told=5)

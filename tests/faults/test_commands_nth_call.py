@@ -247,12 +247,6 @@ if b"RENAME" not in registry.COMMANDS:
     del CASES["RENAME"]
 
 
-@pytest.fixture(autouse=True)
-def _no_index_for_our_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The imapds have one: what is in it is none of the truth."""
-    monkeypatch.setenv("IMAP_INDEX", "off")
-
-
 def ask(client: Client, view: ClientView, *command: bytes) -> list[Response]:
     """One command and its answer, which the view has heard."""
     answer = client.command(*command)

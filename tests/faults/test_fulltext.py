@@ -56,6 +56,7 @@ def filled(box: Box) -> bytes:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMAP_FTS", "1")
+        patch.setenv("IMAP_INDEX", "on")
         folder = Folder(os.fsencode(box.path))
         view = View(b"", b"", folder, folder.scan(), read_only=True)
         for _ in TextFilling(view, thorough=True).steps():

@@ -48,13 +48,11 @@ def _read_for(client: Client, seconds: float) -> None:
 def _check_index(box: Box) -> int:
     """Whether all that is remembered is right; gives how many values that are."""
     database = Database(os.fsencode(box.index))
-    os.environ["IMAP_INDEX"] = "off"  # noqa: TID251
     try:
         check = Check(database, Folder(os.fsencode(box.path)))
         check.run(lambda done, count: None)
     finally:
         database.close()
-        del os.environ["IMAP_INDEX"]  # noqa: TID251
     assert check.problems == []
     return check.values
 

@@ -43,6 +43,7 @@ def in_child(work):
         return pid, os.fdopen(reader, "rb")
     try:
         os.close(reader)
+        os.environ["IMAP_INDEX"] = "on"  # noqa: TID251 - which makes some of the calls
         work(lambda *words: os.write(writer, b" ".join(str(word).encode() for word in words) + b"\n"))
     except BaseException:
         traceback.print_exc()

@@ -15,6 +15,12 @@ from maildir.trash import expunge_to_trash
 ERRORS = [errno.EIO, errno.ENOSPC, errno.ENOENT]
 
 
+@pytest.fixture(autouse=True)
+def _index(quick, monkeypatch):
+    """The index makes some of the calls."""
+    monkeypatch.setenv("IMAP_INDEX", "on")
+
+
 def plant(root):
     """An account with two listed messages, a new one, one that vanished, and a folder."""
     for part in ("cur", "new", "tmp"):

@@ -35,6 +35,12 @@ FIRST_SECOND = 1_700_000_000
 OPERATIONS = st.sampled_from((b"+FLAGS", b"-FLAGS", b"FLAGS"))
 
 
+@pytest.fixture(autouse=True)
+def _no_index_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's locks do not survive a fork: no index is open in this process when one begins."""
+    monkeypatch.setenv("IMAP_INDEX", "off")
+
+
 class Message:
     """What the model knows of one message."""
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,10 +89,13 @@ class Running:
     def workers(self, count: int) -> list[int]:
         """The workers' process ids, once there are that many."""
         parent = psutil.Process(self.process.pid)
+        deadline = time.monotonic() + 120
         while True:
             found = [child.pid for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
             if len(found) == count:
                 return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.01)
 
     def stop(self) -> list[str]:
         """End it, and give its whole log."""

@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from couriertcpd import environ
@@ -110,15 +112,33 @@ def test_stderr_to_a_file(start, tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "log line\n"
 
 
-def test_stderrlogger(start, watch, tmp_path: Path) -> None:
+# The logger does not come to leave the process group of the listener.
+LATE = """
+import os
+listener, setpgid = os.getpid(), os.setpgid
+os.setpgid = lambda pid, group: setpgid(pid, group) if os.getpid() == listener else None
+"""
+
+
+def leads_a_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+@pytest.mark.parametrize("before", ["", LATE], ids=["", "late"])
+def test_stderrlogger(start, watch, tmp_path: Path, before: str) -> None:
     logger = tmp_path / "logger"
     logger.write_text(f"#!/bin/sh\nexec >{tmp_path}/log\necho started for $1\nexec cat\n")
     logger.chmod(0o755)
     tcpd = start(
-        f"-stderrlogger={logger}", "-stderrloggername=mail", program=("/bin/sh", "-c", "echo line >&2; echo ok")
-    )
+        f"-stderrlogger={logger}", "-stderrloggername=mail", program=("/bin/sh", "-c", "echo line >&2; echo ok"),
+        before=before,
+    )  # fmt: skip
     assert tcpd.connect().rest() == b"ok\n"
-    logger_process = watch(min(tcpd.children(), key=lambda child: child.create_time()).pid)
+    (leader,) = (child.pid for child in psutil.Process(tcpd.process.pid).children() if leads_a_group(child.pid))
+    logger_process = watch(leader)
     tcpd.stop()
     assert logger_process.ends()
     assert (tmp_path / "log").read_text() == "started for mail\nline\n"
@@ -168,11 +188,13 @@ def test_ctrl_c_on_a_terminal(start) -> None:
 
 
 def connect_when_up(port: int) -> socket.socket:
+    deadline = time.monotonic() + SECONDS
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port), SECONDS)
         except ConnectionRefusedError:
-            continue
+            assert time.monotonic() < deadline, "nobody listens"
+            time.sleep(0.01)
 
 
 def test_a_port_in_use(start) -> None:
