@@ -107,7 +107,7 @@ class Server:
 
     def spares(self, server: psutil.Process) -> list[psutil.Process]:
         name = server.cmdline()[2]
-        return [child for child in server.children() if child.cmdline()[2:3] == [name] and waits(child)]
+        return [child for child in server.children() if is_program(child, name) and waits(child)]
 
     def kill(self, process: psutil.Process) -> None:
         watched = self._watch(process.pid)
