@@ -106,7 +106,7 @@ class Server:
         return server
 
     def spares(self, server: psutil.Process) -> list[psutil.Process]:
-        name = server.cmdline()[2]
+        name = server.cmdline()[2].removesuffix(".stage")
         return [child for child in server.children() if is_program(child, name) and waits(child)]
 
     def kill(self, process: psutil.Process) -> None:
