@@ -94,6 +94,8 @@ def serve(options: Options, contexts: ServerContexts | None = None) -> int:
     side = _clear_side(options, descriptor)
     if exec_form:
         give_up_root(find_user(options.user), files=True)
+    if options.passed or options.localfd >= 0:
+        _end_with_the_program()  # which waits for the handshake, and says goodbye behind it
     try:
         connection = _accept(context, descriptor)
     except HandshakeFailed as failure:
@@ -143,8 +145,7 @@ def _go_on(connection: SSL.Connection, side: ClearSide, report: Report, dump: in
         with open(dump, "wb", buffering=0) as file:
             file.write(tlspeer.dump(connection, verified))
     report.close()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _hurry)  # the program says goodbye, which the client is to hear
+    _end_with_the_program()
     try:
         clear = side.open(tlspeer.variables(connection, verified))
     except NotTaken as problem:
@@ -157,6 +158,11 @@ def _go_on(connection: SSL.Connection, side: ClearSide, report: Report, dump: in
     elif relay.truncated:
         report.say("Unexpected SSL connection shutdown.", debug=True)
     return stage.DONE
+
+
+def _end_with_the_program() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _hurry)  # the program says goodbye, which the client is to hear
 
 
 def _hurry(number: int, frame: object) -> None:

@@ -19,10 +19,14 @@ class Disconnected(Exception):
 
 
 class Channel:
-    """Descriptors 0 and 1; received and sent count octets; signalled is readable when a signal is to end a wait."""
+    """Descriptors 0 and 1; received and sent count octets; signalled is readable when a signal is to end a wait.
+
+    While it is silent, nothing that is written goes out.
+    """
 
     def __init__(self) -> None:
         self.signalled = -1
+        self.silent = False
         self.received = 0
         self.sent = 0
         self._out = bytearray()
@@ -30,7 +34,8 @@ class Channel:
 
     def write(self, octets: bytes) -> None:
         """Queue octets; they go out before the next read."""
-        self._out += octets
+        if not self.silent:
+            self._out += octets
 
     def flush(self) -> None:
         """Write out what is queued; raises Disconnected.  The stage's time limit bounds the wait."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOGIN_SECONDS = 60
 FAILURE_DELAY_SECONDS = 5
 LAST_WORDS_SECONDS = 5
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class TimedOut(Exception):
@@ -55,7 +56,7 @@ def limit_time() -> int:
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     signal.signal(signal.SIGALRM, _on_alarm)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, _on_signal)
     signal.alarm(LOGIN_SECONDS)
     return signalled
@@ -63,7 +64,7 @@ def limit_time() -> int:
 
 def end_soon() -> None:
     """Once the client is done with: no signal raises any more, and who does not take the last words is left."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(LAST_WORDS_SECONDS)
@@ -73,7 +74,7 @@ def lift_limits() -> None:
     """Give the next stage its signals as a fresh program has them."""
     signal.alarm(0)
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in (signal.SIGALRM, *ENDING):
         signal.signal(number, signal.SIG_DFL)
 
 

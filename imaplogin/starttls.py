@@ -8,9 +8,11 @@ ours, the program is started, with the original's command line.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 from couriertcpd import environ, installed, log, privileges, stage
+from imaplogin import preauth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,21 +74,38 @@ def begin(channel: Channel, go_ahead: bytes, protocol: str = "IMAP") -> None:
     Raises Failed: the connection goes on as it was.  Raises channel.Disconnected.
     """
     channel.discard()
-    channel.write(go_ahead)
-    channel.flush()
+    # Behind the answer the client reads TLS, and it may have agreed on that when we have yet to hear so: a signal waits,
+    # for last words to go out behind TLS, and the end of the login phase is told by the end of the connection alone.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, preauth.ENDING)
+    try:
+        channel.write(go_ahead)
+        channel.flush()
+        channel.silent = True
+        failure = _put_between(channel)
+        channel.silent = False
+        if not failure:
+            environ.put(f"{protocol}_STARTTLS", "NO")
+            environ.put(f"{protocol}_TLS_REQUIRED", "0")
+            environ.put(f"{protocol}_TLS", "1")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    if failure:
+        raise Failed(failure)
+
+
+def _put_between(channel: Channel) -> str:
+    """Have couriertls where the client was; returns why that cannot be, empty when it is done."""
     ours, theirs = socket.socketpair()
     with ours:
         text, dump = _negotiate(ours, theirs)
         if text:
             _log(text)
-            raise Failed(text.removeprefix("DEBUG: "))
+            return text.removeprefix("DEBUG: ")
         _tell(dump)
         for number in (0, 1):
             os.dup2(ours.fileno(), number)
     channel.reopen()
-    environ.put(f"{protocol}_STARTTLS", "NO")
-    environ.put(f"{protocol}_TLS_REQUIRED", "0")
-    environ.put(f"{protocol}_TLS", "1")
+    return ""
 
 
 def _negotiate(ours: socket.socket, theirs: socket.socket) -> tuple[str, bytes]:
@@ -149,6 +168,7 @@ def _start(theirs: socket.socket, status: int, dump: int) -> None:
         for descriptor in (theirs.fileno(), status, dump):
             os.set_inheritable(descriptor, True)
         os.dup2(0, 1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if stage.module_of(program) is None:
             _be_the_mail_user()  # ours gives up root itself, when it has read the key
         stage.execute(argv)
