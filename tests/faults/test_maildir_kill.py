@@ -144,7 +144,7 @@ def test_killed_at_random_under_load(scratch, capfd):
     chance = random.Random(20)
     stored, doomed = {}, set()
     for start in range(0, 45, 3):
-        children = [in_child(under_load(path, start + n, chance.randrange(1, 500))) for n in range(3)]
+        children = [in_child(under_load(path, start + n, chance.randrange(1, 1500))) for n in range(3)]
         with ThreadPoolExecutor() as pool:  # a killed child must be reaped at once, or its lock looks alive
             told = [line for lines, _ in pool.map(finish, children) for line in lines]
         for action, uid, *text in told:
