@@ -74,8 +74,8 @@ def begin(channel: Channel, go_ahead: bytes, protocol: str = "IMAP") -> None:
     Raises Failed: the connection goes on as it was.  Raises channel.Disconnected.
     """
     channel.discard()
-    # Behind the answer the client reads TLS, and it may have agreed on that when we have yet to hear so: a signal waits,
-    # for last words to go out behind TLS, and the end of the login phase is told by the end of the connection alone.
+    # Behind the answer the client reads TLS, and may have agreed on that when we have yet to hear so.  A signal waits,
+    # for last words to go out behind TLS; the end of the login phase is told by the end of the connection alone.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, preauth.ENDING)
     try:
         channel.write(go_ahead)
