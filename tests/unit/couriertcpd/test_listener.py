@@ -112,11 +112,19 @@ def test_stderr_to_a_file(start, tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "log line\n"
 
 
-# The logger does not come to leave the process group of the listener.
+# The logger does not come to leave the process group of the listener, which then has to see to that.
 LATE = """
-import os
+import os, time
 listener, setpgid = os.getpid(), os.setpgid
-os.setpgid = lambda pid, group: setpgid(pid, group) if os.getpid() == listener else None
+
+def late(pid, group):
+    if os.getpid() == listener:
+        return setpgid(pid, group)
+    end = time.monotonic() + 60
+    while os.getpgrp() != os.getpid() and time.monotonic() < end:
+        time.sleep(0.001)
+
+os.setpgid = late
 """
 
 
