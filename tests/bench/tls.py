@@ -174,7 +174,8 @@ def main(argv: list[str]) -> int:
                 corpus.link(place.maildir(account), corpus.count)
                 place.own_mail(place.maildir(account))
                 server = _started(name, place, certificate, stack)
-                benches.append(Bench(name, server.port, account, place, server.processes))
+                prefix = server.prefix if isinstance(server, Ours) else None
+                benches.append(Bench(name, server.port, account, place, server.processes, prefix))
                 download(benches[-1], corpus, 0)  # it knows its mailbox then
             for number in range(options.rounds):
                 for only, how in _HOW.items():
