@@ -126,24 +126,23 @@ class Scanner:
             return self._completed(listed, seen, parts, marks)
         return self._keep(self._took(found, marks), listed, seen.names)
 
-    def _completed(
-        self, listed: UidColumns, seen: listing.Listing, parts: Parts | None, marks: Marks
-    ) -> Snapshot | None:
+    def _completed(self, listed: UidColumns, seen: listing.Listing, found: Parts, marks: Marks) -> Snapshot | None:
         """The folder by a reading during which some messages were renamed, which it shows twice or not at all.
 
         With many clients most readings are such; whoever took the lock to look again would keep all others waiting.
         """
-        if parts is not None and parts.twice():
+        parts: Parts | None = found
+        if found.twice():
             parts = None if seen.twins else snapshot.take_apart(list(seen.by_base.values()))
         missing = None if parts is None else parts.lacking(listed.keys)
         if parts is None or missing is None or len(missing) > listing.GUESSED:
             return None
         more = snapshot.take_apart(list(listing.guess(self._cur, missing).values()))
         whole = None if more is None else parts.with_more(more)
-        found = None if whole is None else self._joined(listed, whole)
-        if whole is None or found is None:
+        joined = None if whole is None else self._joined(listed, whole)
+        if whole is None or joined is None:
             return None
-        return self._keep(self._took(found, marks, not missing), listed, whole.found)
+        return self._keep(self._took(joined, marks, not missing), listed, whole.found)
 
     def _joined(self, listed: UidColumns, parts: Parts, fresh: int = 0) -> Snapshot | None:
         joined = parts.in_order(listed.keys)
@@ -281,7 +280,7 @@ class Scanner:
 
     def _number_quickly(self) -> Snapshot | None:
         """As the rest of _number_locked, by columns; None for what is odd in any way."""
-        listed = self._uid_list.columns()
+        listed = self._uid_list.columns_locked()
         seen = listing.read(self._cur)
         if listed is None or any([b"\n" in name for name in seen.names]):
             return None

@@ -56,6 +56,11 @@ class UidListFile:
             self._columns = uidcolumns.parse(content[0]) if content[1].st_size <= uidlist.MAX_BYTES else None
         return self._columns
 
+    def columns_locked(self) -> UidColumns | None:
+        """As columns(), certainly of the newest version: under the lock a mark is not enough, for inodes come again."""
+        self._columns = None
+        return self.columns()
+
     def write(self, listed: UidColumns) -> UidColumns:
         """Replace the list, under the lock; one without a uidvalidity gets it.  Returns what was written."""
         with Replacement(self._folder + b"/tmp", b"imapuid") as new_version:

@@ -354,3 +354,17 @@ def test_locks_can_be_switched_off(inbox, disk, monkeypatch):
     monkeypatch.setattr(lock, "_take", lambda folder: pytest.fail("locked"))
     disk.deliver("1.a.h")
     assert list(inbox.scan().uids) == [1]
+
+
+def test_a_number_is_given_by_the_newest_list_even_if_that_has_the_mark_of_an_older_one(inbox, disk):
+    """Inodes come again, and the clock of files has a grain."""
+    disk.write_list(b"1 9 3\n1 1.a.h\n2 2.b.h\n")
+    disk.put("1.a.h:2,")
+    disk.put("2.b.h:2,")
+    inbox.scan()
+    path = disk.path / "courierimapuiddb"
+    before = path.stat()
+    path.write_bytes(b"1 9 7\n5 1.a.h\n6 2.b.h\n")  # the same file, as large
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    disk.deliver("3.c.h")
+    assert list(inbox.scan().uids) == [5, 6, 7]
