@@ -13,6 +13,12 @@ _LIST_NS = 100_000_000
 _LARGE_DIRECTORY = 1 << 20  # octets of the directory itself: some ten thousand names
 
 
+def is_fixed(uid_list: tuple[int, int, int]) -> bool:
+    """Whether the mark of a uid list (inode, size, mtime) stands for one version: its time is no more the present."""
+    grain = _LIST_NS if uid_list[2] % _SECOND_NS else listing.SETTLED_NS
+    return uid_list[2] < time.time_ns() - grain
+
+
 class Marks:
     """What changes when anything in a folder changes.
 
@@ -23,12 +29,11 @@ class Marks:
     __slots__ = ("large", "octets", "origin", "settled", "settles")
 
     def __init__(self, folder: bytes, uid_list: tuple[int, int, int] | None) -> None:
-        now = time.time_ns()
-        oldest = now - listing.SETTLED_NS
+        oldest = time.time_ns() - listing.SETTLED_NS
         cur, new = fs.stat(folder + b"/cur/"), fs.stat(folder + b"/new/")
         self.large = cur.st_size > _LARGE_DIRECTORY
         times = max(cur.st_mtime_ns, new.st_mtime_ns)
-        fixed = uid_list is not None and uid_list[2] < (now - _LIST_NS if uid_list[2] % _SECOND_NS else oldest)
+        fixed = uid_list is not None and is_fixed(uid_list)
         self.settled = fixed and times < oldest
         self.settles = max((times - oldest) / _SECOND_NS, 0.0 if fixed else _LIST_NS / _SECOND_NS)  # in so many seconds
         self.origin = b"%d %d %d" % uid_list if uid_list and fixed else b""

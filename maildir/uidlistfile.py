@@ -6,7 +6,7 @@ import errno
 from array import array
 
 from couriertcpd import log
-from maildir import fs, uidcolumns, uidlist
+from maildir import fs, marks, uidcolumns, uidlist
 from maildir.atomic import Replacement
 from maildir.uidcolumns import UidColumns
 from maildir.uidlist import UidList
@@ -48,11 +48,12 @@ class UidListFile:
 
     def columns(self) -> UidColumns | None:
         """The list as columns, None when it is not wholly in order; not to be changed."""
-        if self._columns is None or self.mark() != self._columns_mark:
+        if self._columns is None or self._columns_mark is None or self.mark() != self._columns_mark:
             content = fs.read_if_there(self.path, uidlist.MAX_BYTES)
             if content is None:
                 return UidColumns(0, 1, array("I"), [])
-            self._columns_mark = _mark_of(content[1])
+            mark = _mark_of(content[1])
+            self._columns_mark = mark if marks.is_fixed(mark) else None
             self._columns = uidcolumns.parse(content[0]) if content[1].st_size <= uidlist.MAX_BYTES else None
         return self._columns
 
